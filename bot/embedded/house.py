@@ -1,0 +1,79 @@
+"""The processes of one installation in one terminal (`daogou run`), kept by the supervisor.
+
+This module is run as a program of its own and imports nothing of the app, so that the process
+which only watches over the others stays small. Everything else it does by starting `app`.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+
+from bot.embedded.supervisor import Supervisor
+from bot.errors import DaogouError, SettingsError
+from bot.settings import Settings, environment_for_children
+
+#: What `app prepare` answers when the sample brand must be settled once the web answers.
+FIRST_START = 3
+
+
+def main() -> int:
+    """Servers, schema, sample brand, web, workers with the clock; then one line, then watch."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        settings = Settings.from_env()
+        with Supervisor(settings) as supervisor:
+            servers = supervisor.start_servers()
+            env = {"DATABASE_URL": servers.database_url}
+            if servers.redis_url:
+                env["REDIS_URL"] = servers.redis_url
+            is_first = _app("prepare", env=env) == FIRST_START
+            if is_first:
+                _say("第一次启动：示例品牌「星河珠宝」已载入，正在同步客户并排出今天的任务…")
+            # All at once: a start takes as long as the slowest, not as long as their sum.
+            supervisor.spawn("fast", _argv("worker", "fast"), env)
+            supervisor.spawn("web", _argv("web"), env, ready=lambda: answers(settings.port))
+            if is_first:
+                _app("prepare", "--settle", env=env)
+            supervisor.spawn("worker", _argv("worker", "--with-clock"), env)
+            _say(f"导购助手已启动：{settings.public_base_url}  （Ctrl-C 停止）")
+            supervisor.run_until_stopped()
+    except DaogouError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is a program
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _argv(*words: str) -> list[str]:
+    return [sys.executable, "-m", "app", *words]
+
+
+def _app(*words: str, env: Mapping[str, str]) -> int:
+    """Run one command of the app to its end; raises SettingsError when it failed."""
+    ended = subprocess.run(_argv(*words), env=environment_for_children(env), check=False)
+    if ended.returncode not in (0, FIRST_START):
+        raise SettingsError(f"{words[0]} failed, see above")
+    return ended.returncode
+
+
+def answers(port: int) -> bool:
+    """Whether our web answers on this port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this is a program
+
+
+if __name__ == "__main__":
+    sys.exit(main())

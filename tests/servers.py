@@ -1,0 +1,108 @@
+"""Real PostgreSQL and Redis for the tests: one pair per test process, a fresh database per test.
+
+The fixtures are made known by `conftest.py`. A database is a copy of a template that holds the
+migrated schema, so a test may commit, kill and reconnect as the product does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import pkgutil
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+
+from bot.db import Base, create_database_engine
+from bot.embedded import Servers
+from bot.settings import Settings, environment_for_children
+
+ROOT = Path(__file__).parents[1]
+_TEMPLATE = "template_daogou"
+# A crash of the machine may cost a test run its data; in exchange every commit is quicker.
+_HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_numbers = itertools.count(1)
+
+
+def reachable_folder() -> Path:
+    """A new short folder under the system's temporary one, which the servers' user can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="dg-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL and Redis in a folder of their own, stopped and removed at the end."""
+    folder = reachable_folder()
+    settings = Settings.from_env({"VAR_DIR": str(folder)})
+    try:
+        with Servers.attach_or_start(settings, postgres_options=_HASTY) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def _admin(servers: Servers) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection that makes and drops databases; the template exists."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"create database {_TEMPLATE}")
+        _make_schema(servers, _named(servers, _TEMPLATE))
+        yield connection
+
+
+@pytest.fixture
+def database_url(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Iterator[str]:
+    """The address of a fresh, migrated, empty database; dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    _admin.execute(f"create database {name} template {_TEMPLATE}")
+    yield _named(servers, name)
+    _admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """The address of an empty Redis database."""
+    assert servers.redis_url, "the tests need a Redis: install redis-server 6.2 or newer"
+    url = f"{servers.redis_url}?db=1"
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+    return url
+
+
+def _named(servers: Servers, name: str) -> str:
+    return servers.database_url.replace("/daogou?", f"/{name}?")
+
+
+def _make_schema(servers: Servers, url: str) -> None:
+    if any((ROOT / "migrations" / "versions").glob("*.py")):
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            env=environment_for_children(
+                {"DATABASE_URL": url, "VAR_DIR": str(servers.place.var_dir)}
+            ),
+            check=True,
+        )
+    else:
+        _create_declared_tables(url)
+
+
+def _create_declared_tables(url: str) -> None:
+    for package in ("bot", "content_library", "tagging", "sop"):
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
+            if ".sandbox" not in module.name and "launch" not in module.name:
+                with contextlib.suppress(ImportError, SyntaxError):
+                    importlib.import_module(module.name)
+    engine = create_database_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
