@@ -1,0 +1,202 @@
+"""CSV import (导入): members, purchases and guides, in chunks, with a file of the rows refused.
+
+Members and purchases go through `intake` as events whose ids come from their content, so the same
+file imported twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from bot.crm import csv_events, csv_rows, intake
+from bot.crm.csv_rows import Line, Table
+from bot.db import transaction
+from bot.errors import UserError
+
+CHUNK = 1000
+
+Progress = Callable[[int, int], None]
+#: A unit of import: the rows it came from, and the event (or guide) they make, or why not.
+Item = tuple[list[Line], dict[str, Any] | str]
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """Rows of the file, by what became of them."""
+
+    accepted: int
+    duplicate: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: its heads, the columns it must have, how rows become units."""
+
+    names: dict[str, str]
+    required: tuple[str, ...]
+    items: Callable[[Iterable[Line], datetime], Iterator[Item]]
+    keep: Callable[[Session, list[dict[str, Any]], datetime, str], list[str | None]]
+
+
+def _keep_events(
+    session: Session, events: list[dict[str, Any]], now: datetime, secret_key: str
+) -> list[str | None]:
+    """For each event "" (kept), None (known already) or the reason against it."""
+    given = {
+        "ids": [event["id"] for event in events],
+        "sources": sorted({event["source"] for event in events}),
+    }
+    before = set(session.scalars(_KNOWN, given))
+    result = intake.receive(session, events, now=now, secret_key=secret_key)
+    errors = {one.index: one.error for one in result.rejected}
+    seen = set(before)
+    outcome: list[str | None] = []
+    for index, event in enumerate(events):
+        outcome.append(errors.get(index, None if event["id"] in seen else ""))
+        seen.add(event["id"])
+    return outcome
+
+
+def _keep_guides(
+    session: Session, guides: list[dict[str, Any]], now: datetime, secret_key: str
+) -> list[str | None]:
+    rows = [guide | {"n": index} for index, guide in enumerate(guides)]
+    given = {"rows": json.dumps(rows, ensure_ascii=False)}
+    unknown = set(session.scalars(_STORELESS, given))
+    kept = {"rows": json.dumps([r for r in rows if r["n"] not in unknown], ensure_ascii=False)}
+    session.execute(_GUIDES, kept)
+    return [
+        f"没有门店“{guide['store']}”，请先导入门店。" if index in unknown else ""
+        for index, guide in enumerate(guides)
+    ]
+
+
+#: Every kind of file `daogou import` takes.
+KINDS: dict[str, Kind] = {
+    "members": Kind(csv_events.MEMBER_HEADS, ("member_no",), csv_events.members, _keep_events),
+    "purchases": Kind(
+        csv_events.PURCHASE_HEADS,
+        ("order_no", "purchased_at"),
+        csv_events.purchases,
+        _keep_events,
+    ),
+    "guides": Kind(csv_events.GUIDE_HEADS, ("userid", "name"), csv_events.guides, _keep_guides),
+}
+
+# Ids made from content are the same in every source, so the id alone tells.
+_KNOWN = text(
+    "SELECT event_id FROM source_event WHERE event_id = ANY(:ids) AND source = ANY(:sources)"
+)
+_ROWS = """
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        n integer, userid text, name text, store text, is_manager boolean)
+"""
+_STORELESS = text(
+    f"""
+    SELECT r.n FROM ({_ROWS}) AS r
+    WHERE r.store IS NOT NULL AND NOT EXISTS (SELECT FROM store s WHERE s.code = r.store)
+    """
+)
+# Of two rows about one guide the lower one in the file holds.
+_GUIDES = text(
+    f"""
+    WITH last AS (
+        SELECT DISTINCT ON (lower(r.userid)) r.*, s.id AS store_id
+        FROM ({_ROWS}) AS r LEFT JOIN store s ON s.code = r.store
+        ORDER BY lower(r.userid), r.n DESC
+    )
+    INSERT INTO guide AS g (userid, name, store_id, is_manager)
+    SELECT userid, name, store_id, is_manager FROM last ORDER BY lower(userid)
+    ON CONFLICT ((lower(userid))) DO UPDATE SET name = excluded.name,
+        store_id = COALESCE(excluded.store_id, g.store_id), is_manager = excluded.is_manager
+    """
+)
+
+
+def import_file(
+    sessions: sessionmaker[Session],
+    kind: str,
+    path: Path,
+    rejects: Path,
+    *,
+    now: datetime,
+    secret_key: str,
+    progress: Progress = lambda done, total: None,
+) -> ImportResult:
+    """Import a CSV file; rows that are refused go to `rejects` with the reason, and only they.
+
+    Each chunk is one transaction: a killed import is simply started again. UserError when the file
+    as a whole cannot be read.
+    """
+    rules = KINDS.get(kind)
+    if rules is None:
+        raise UserError(f"不能导入“{kind}”，可以用：{'、'.join(KINDS)}。", field="kind")
+    table = csv_rows.open_table(path, rules.names, rules.required)
+    accepted = duplicate = rejected = 0
+    rejects.unlink(missing_ok=True)
+    with _Rejects(table, rejects) as refused:
+        items = rules.items(table.lines(), now)
+        while chunk := list(itertools.islice(items, CHUNK)):
+            for lines, outcome in _keep(sessions, rules, chunk, now, secret_key):
+                accepted += len(lines) if outcome == "" else 0
+                duplicate += len(lines) if outcome is None else 0
+                if outcome:
+                    rejected += len(lines)
+                    refused.write(lines, outcome)
+            progress(chunk[-1][0][-1].number - 1, table.line_count)
+    progress(table.line_count, table.line_count)
+    return ImportResult(accepted, duplicate, rejected)
+
+
+def _keep(
+    sessions: sessionmaker[Session],
+    rules: Kind,
+    chunk: Sequence[Item],
+    now: datetime,
+    secret_key: str,
+) -> Iterator[tuple[list[Line], str | None]]:
+    """Keep one chunk in one transaction; yields each unit's rows with what became of them."""
+    good = [(lines, made) for lines, made in chunk if not isinstance(made, str)]
+    with transaction(sessions) as session:
+        outcomes = rules.keep(session, [made for _, made in good], now, secret_key)
+    yield from ((lines, made) for lines, made in chunk if isinstance(made, str))
+    for (lines, _), outcome in zip(good, outcomes, strict=True):
+        yield lines, outcome
+
+
+class _Rejects:
+    """The file of refused rows; it appears with the first of them."""
+
+    def __init__(self, table: Table, path: Path) -> None:
+        self._table = table
+        self._path = path
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> _Rejects:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, lines: Iterable[Line], reason: str) -> None:
+        """Add rows as they were, with their line number and the reason."""
+        if self._file is None:
+            # With the mark by which spreadsheets know UTF-8.
+            self._file = self._path.open("w", encoding="utf-8-sig", newline="")
+            csv.writer(self._file).writerow([*self._table.head, "行号", "原因"])
+        for line in lines:
+            width = len(self._table.head)
+            cells = [csv_rows.defused(cell) for cell in (*line.raw, *[""] * width)[:width]]
+            csv.writer(self._file).writerow([*cells, line.number, csv_rows.defused(reason)])
