@@ -1,0 +1,1 @@
+"""First floor: what may be said (内容库)."""
