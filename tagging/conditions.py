@@ -1,0 +1,312 @@
+"""Conditions (条件): `{all|any|not: …}` over `{field, op, value}`, as HQ writes them.
+
+One tree becomes SQL, a Chinese sentence and an explanation. No condition (None) means everybody; an
+empty one is an error, for it would reach people nobody thought of. What a leaf means when a fact is
+missing, and what `not` means, is written in `tagging.fields.field`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, not_, or_, select, true
+from sqlalchemy.orm import Session
+
+from bot.crm import brand
+from bot.crm.models import ChannelCode, Contact, Region, Store
+from bot.errors import UserError
+from tagging.fields import follows, members, orders, tags
+from tagging.fields.field import OPPOSITE, Field, Home
+from tagging.fields.kinds import Choice, Words, as_texts, nearest, shown
+from tagging.models import Tag, TagGroup
+
+#: Every field a condition can use, in the order the editor lists them.
+FIELDS: dict[str, Field] = {
+    field.key: field for field in (*orders.FIELDS, *members.FIELDS, *follows.FIELDS, *tags.FIELDS)
+}
+
+_DEEPEST = 8
+_MOST_LEAVES = 100
+_KNOWN_AS = {
+    "tags": "标签",
+    "stores": "门店",
+    "regions": "区域",
+    "channel_codes": "渠道活码",
+    "categories": "品类",
+}
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The names a condition may use. Empty `categories`: the brand keeps no list, all are taken."""
+
+    tags: Collection[str] = frozenset()
+    stores: Collection[str] = frozenset()
+    regions: Collection[str] = frozenset()
+    channel_codes: Collection[str] = frozenset()
+    categories: Collection[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one part of a condition stands for one contact."""
+
+    label: str
+    wanted: str
+    actual: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    field: Field
+    op: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class _Group:
+    """`word` is `all` or `any`."""
+
+    word: str
+    terms: tuple[_Node, ...]
+
+
+@dataclass(frozen=True)
+class _Not:
+    term: _Node
+
+
+_Node = _Leaf | _Group | _Not
+
+
+def load_lookup(session: Session) -> Lookup:
+    """The names known in the database now."""
+    paths = session.execute(
+        select(TagGroup.name, Tag.name).join(Tag, Tag.group_id == TagGroup.id).where(Tag.is_active)
+    )
+    return Lookup(
+        tags=frozenset(f"{group}/{name}" for group, name in paths),
+        stores=frozenset(session.scalars(select(Store.code))),
+        regions=frozenset(session.scalars(select(Region.code))),
+        channel_codes=frozenset(session.scalars(select(ChannelCode.state))),
+        categories=frozenset(brand.settings(session).categories),
+    )
+
+
+def check(condition: Any, lookup: Lookup) -> None:
+    """Raise `UserError` for anything that cannot be asked; None (everybody) is in order."""
+    if condition is not None:
+        _check_names(_parse(condition), lookup)
+
+
+def clause(condition: Any, day: date) -> ColumnElement[bool]:
+    """The condition over `contact` as of `day`; raises `UserError` if it cannot be asked."""
+    return true() if condition is None else _compile(_parse(condition), day)
+
+
+def sentence(condition: Any) -> str:
+    """The condition as HQ reads it, e.g. "累计消费不少于 5 万元，且距上次消费少于 365 天"."""
+    return "所有客户" if condition is None else _sentence(_parse(condition), is_outer=True)
+
+
+def readings(session: Session, condition: Any, contact_id: int, day: date) -> list[Reading]:
+    """How each part stands for one contact, in one statement; all hold = the condition holds.
+
+    The parts are the terms of an outer `all`, else the condition as a whole. No such contact: [].
+    """
+    if condition is None:
+        return []
+    node = _parse(condition)
+    terms = node.terms if isinstance(node, _Group) and node.word == "all" else (node,)
+    columns: list[ColumnElement[Any]] = []
+    for term in terms:
+        columns.append(_total(term, day))
+        columns.extend(_fact(leaf, day) for leaf in _leaves(term))
+    row = session.execute(
+        select(*(column.label(f"c{n}") for n, column in enumerate(columns))).where(
+            Contact.id == contact_id
+        )
+    ).one_or_none()
+    return [] if row is None else _read(terms, list(row))
+
+
+def _read(terms: tuple[_Node, ...], values: list[Any]) -> list[Reading]:
+    found = []
+    for term in terms:
+        holds, leaves = values.pop(0), _leaves(term)
+        facts = [leaf.field.actual(values.pop(0)) for leaf in leaves]
+        if isinstance(term, _Leaf):
+            label, actual = term.field.label, facts[0]
+        else:
+            label = "、".join(dict.fromkeys(leaf.field.label for leaf in leaves))
+            actual = "；".join(
+                dict.fromkeys(
+                    f"{leaf.field.label}：{fact}" for leaf, fact in zip(leaves, facts, strict=True)
+                )
+            )
+        found.append(Reading(label, _sentence(term, is_outer=True), actual, bool(holds)))
+    return found
+
+
+def _fact(leaf: _Leaf, day: date) -> ColumnElement[Any]:
+    if leaf.field.reads is not None:
+        return leaf.field.reads(leaf.value, day)
+    return leaf.field.home.read(leaf.field.fact(day))
+
+
+def _leaves(node: _Node) -> list[_Leaf]:
+    if isinstance(node, _Leaf):
+        return [node]
+    if isinstance(node, _Not):
+        return _leaves(node.term)
+    return [leaf for term in node.terms for leaf in _leaves(term)]
+
+
+# --- Reading what HQ wrote ---------------------------------------------------------------------
+
+
+def _parse(condition: Any) -> _Node:
+    node = _parse_node(condition, 1)
+    if len(_leaves(node)) > _MOST_LEAVES:
+        raise UserError(f"一个条件最多写 {_MOST_LEAVES} 项。", field="condition")
+    return node
+
+
+def _parse_node(given: Any, depth: int) -> _Node:
+    if depth > _DEEPEST:
+        raise UserError(f"条件最多嵌套 {_DEEPEST} 层。", field="condition")
+    if not isinstance(given, Mapping) or not given:
+        raise UserError("条件不能为空，要写 all、any、not 或 field。", field="condition")
+    if "field" in given:
+        return _parse_leaf(given)
+    if len(given) != 1 or next(iter(given)) not in ("all", "any", "not"):
+        keys = "、".join(str(key) for key in given)
+        raise UserError(
+            f"条件里看不懂{shown(keys)}，只能写 all、any、not 或 field。", field="condition"
+        )
+    word, inner = next(iter(given.items()))
+    if word == "not" and not isinstance(inner, list):
+        return _Not(_parse_node(inner, depth + 1))
+    if not isinstance(inner, list) or not inner:
+        raise UserError(f"“{word}”里至少要有一个条件。", field="condition")
+    terms = tuple(_parse_node(one, depth + 1) for one in inner)
+    if word == "not":
+        # Several things denied: none of them may hold.
+        return _Not(terms[0] if len(terms) == 1 else _Group("any", terms))
+    return _Group(word, terms)
+
+
+def _parse_leaf(given: Mapping[str, Any]) -> _Leaf:
+    unknown = [str(key) for key in given if key not in ("field", "op", "value")]
+    if unknown:
+        raise UserError(f"条件里看不懂“{unknown[0]}”，只能写 field、op、value。", field="condition")
+    key = given["field"]
+    if not isinstance(key, str) or key not in FIELDS:
+        near = nearest(key, FIELDS) if isinstance(key, str) else ""
+        raise UserError(f"没有{shown(key)}这个条件字段{near}。", field="field")
+    field, op = FIELDS[key], given.get("op")
+    if not isinstance(op, str) or op not in field.operators:
+        raise UserError(
+            f"“{field.label}”不能用 {shown(op)}，可以用 {'、'.join(field.operators)}。", field="op"
+        )
+    if "value" not in given:
+        raise UserError(f"“{field.label}”缺少 value。", field="value")
+    return _Leaf(field, op, field.kind.check(field.label, op, given["value"]))
+
+
+def _check_names(node: _Node, lookup: Lookup) -> None:
+    for leaf in _leaves(node):
+        kind = leaf.field.kind
+        if not isinstance(kind, Words) or kind.names is None:
+            continue
+        known = getattr(lookup, kind.names)
+        if kind.names == "categories" and not known:
+            continue
+        for name in as_texts(leaf.field.label, leaf.op, leaf.value):
+            if name not in known:
+                raise UserError(
+                    f"“{leaf.field.label}”里没有“{name}”这个{_KNOWN_AS[kind.names]}"
+                    f"{nearest(name, known)}。",
+                    field="value",
+                )
+
+
+# --- SQL ---------------------------------------------------------------------------------------
+
+
+def _compile(node: _Node, day: date) -> ColumnElement[bool]:
+    """True exactly for those who match; for the others false or, outside a `not`, NULL."""
+    if isinstance(node, _Leaf):
+        return node.field.clause(node.op, node.value, day)
+    if isinstance(node, _Not):
+        inner = _compile(node.term, day)
+        # NOT EXISTS becomes an anti-join; a comparison that may be NULL must not stay NULL.
+        return not_(inner) if _is_total(node.term) else inner.is_not(true())
+    folded: dict[Home, list[_Node]] = {}
+    terms: list[ColumnElement[bool]] = []
+    for term in node.terms:
+        home = _one_home(term)
+        if home is None:
+            terms.append(_compile(term, day))
+        else:
+            folded.setdefault(home, []).append(term)
+    for home, same in folded.items():
+        terms.append(home.holds(_join(node.word, [_inside(term, day) for term in same])))
+    return _join(node.word, terms)
+
+
+def _total(node: _Node, day: date) -> ColumnElement[bool]:
+    return _compile(node, day).is_(true())
+
+
+def _join(word: str, terms: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+    return and_(*terms) if word == "all" else or_(*terms)
+
+
+def _one_home(node: _Node) -> Home | None:
+    """The one-row home all of this is about, so that it can be one look at that row."""
+    if isinstance(node, _Leaf):
+        is_opposite = node.field.is_many and node.op in OPPOSITE
+        foldable = node.field.home.source is not None and node.field.home.is_single
+        return node.field.home if foldable and not is_opposite else None
+    if isinstance(node, _Not):
+        return None
+    homes = {_one_home(term) for term in node.terms}
+    return homes.pop() if len(homes) == 1 else None
+
+
+def _inside(node: _Node, day: date) -> ColumnElement[bool]:
+    """The bare comparison, to stand inside the EXISTS of its home."""
+    if isinstance(node, _Leaf):
+        return node.field.test(node.op, node.value, day)
+    if isinstance(node, _Group):
+        return _join(node.word, [_inside(term, day) for term in node.terms])
+    raise TypeError("a `not` is never folded")
+
+
+def _is_total(node: _Node) -> bool:
+    """Never NULL: built of EXISTS only."""
+    if isinstance(node, _Leaf):
+        return node.field.home.source is not None
+    return isinstance(node, _Not) or all(_is_total(term) for term in node.terms)
+
+
+# --- Words -------------------------------------------------------------------------------------
+
+
+def _sentence(node: _Node, *, is_outer: bool = False) -> str:
+    if isinstance(node, _Leaf):
+        return node.field.sentence(node.op, node.value)
+    if isinstance(node, _Not):
+        return f"并非“{_sentence(node.term, is_outer=True)}”"
+    words = ("，且" if node.word == "all" else "，或").join(_sentence(term) for term in node.terms)
+    return words if is_outer or len(node.terms) == 1 else f"（{words}）"
+
+
+def options_of(field: Field) -> Mapping[str, str] | None:
+    """The keys and Chinese words to choose from in an editor; None where there is no fixed set."""
+    return field.kind.options if isinstance(field.kind, Choice) else None

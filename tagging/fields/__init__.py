@@ -1,0 +1,1 @@
+"""The fields of conditions (条件字段), one file a noun: orders, members, follows, stores, tags."""

@@ -1,0 +1,187 @@
+"""Field (字段): one thing a condition can ask, with its label, operators, SQL and words.
+
+A leaf `{field, op, value}` is either true or not, never unknown: a fact that is missing makes no
+comparison true, neither `=` nor `!=` nor `<`. `not` is the plain opposite of what stands inside:
+who does not match inside, for whatever reason, matches outside. So `member_level != 金卡` leaves
+out people without a level, and `not: member_level = 金卡` takes them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    cast,
+    literal,
+    not_,
+    select,
+)
+
+from bot.crm.models import Contact
+from tagging.fields.kinds import NUMBER_WORDS, Kind, Number
+
+#: Operators that are tested as the opposite of another one on fields that hold several things.
+OPPOSITE = {"!=": "=", "not_in": "in"}
+
+
+# Compared by identity: SQL expressions have an == of their own.
+@dataclass(frozen=True, eq=False)
+class Home:
+    """Where the facts of a field live. `source` None: in the contact row itself.
+
+    `is_single`: at most one row per contact, so several conditions on it are one look at that row.
+    """
+
+    source: FromClause | None = None
+    joined: ColumnElement[bool] | None = None
+    is_single: bool = True
+
+    def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+        """`test` over the row of this contact; false, never NULL, when there is no such row."""
+        if self.source is None or self.joined is None:
+            return test
+        return (
+            select(literal(1))
+            .select_from(self.source)
+            .where(self.joined, test)
+            .correlate(Contact)
+            .exists()
+        )
+
+    def read(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The fact itself as a scalar, for explaining."""
+        if self.source is None or self.joined is None:
+            return fact
+        wanted: Select[Any] = select(fact).select_from(self.source).where(self.joined)
+        return wanted.correlate(Contact).scalar_subquery()
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One entry of `FIELDS`. Keys are stored in conditions: never renamed, never reused.
+
+    `test(op, value, day)` is the comparison over the home's columns. `fact(day)` is what is
+    compared, for explaining. `gap` says in words what a missing fact means. `is_many`: the field
+    holds several things (tags, categories); `!=` then means "has none of it", which is true also
+    for people with nothing.
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    home: Home
+    test: Callable[[str, Any, date], ColumnElement[bool]]
+    fact: Callable[[date], ColumnElement[Any]]
+    gap: str = ""
+    is_many: bool = False
+    phrase: Callable[[str, Any], str] | None = None
+    #: How the stored fact is shown where it is not of the value's own form.
+    show: Callable[[Any], str] | None = None
+    ops: tuple[str, ...] = ()
+    #: For explaining, where the fact depends on the value asked for.
+    reads: Callable[[Any, date], ColumnElement[Any]] | None = None
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators this field knows."""
+        return self.ops or self.kind.ops
+
+    def clause(self, op: str, value: Any, day: date) -> ColumnElement[bool]:
+        """One leaf over `contact`, true or not true for each."""
+        if self.is_many and op in OPPOSITE:
+            return not_(self.home.holds(self.test(OPPOSITE[op], value, day)))
+        return self.home.holds(self.test(op, value, day))
+
+    def sentence(self, op: str, value: Any) -> str:
+        """The leaf as HQ reads it."""
+        if self.phrase is not None:
+            return self.phrase(op, value)
+        gap = f"（{self.gap}不算）" if self.gap and op in ("!=", "not_in") else ""
+        if isinstance(self.kind, Number):
+            return self._number_sentence(op, value) + gap
+        shown = "、".join(self.kind.show(one) for one in as_list(value))
+        words = {"=": "是", "!=": "不是", "in": "是其中之一：", "not_in": "不是其中任何一个："}[op]
+        return f"{self.label}{words}{shown}{gap}"
+
+    def _number_sentence(self, op: str, value: Any) -> str:
+        if op == "between":
+            low, high = (self.kind.show(one) for one in value)
+            return f"{self.label}在 {low}到 {high}之间"
+        return f"{self.label}{NUMBER_WORDS[op]} {self.kind.show(value)}"
+
+    def actual(self, fact: Any) -> str:
+        """What is known about this person, in words."""
+        if fact is None or fact == []:
+            return self.gap or "未知"
+        if self.show is not None:
+            return self.show(fact)
+        return "、".join(self.kind.show(one) for one in as_list(fact))
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
+    """A plain comparison; a NULL column compares true with nothing."""
+    match op:
+        case "=":
+            return column == value  # type: ignore[no-any-return]
+        case "!=":
+            return column != value  # type: ignore[no-any-return]
+        case ">":
+            return column > value  # type: ignore[no-any-return]
+        case ">=":
+            return column >= value  # type: ignore[no-any-return]
+        case "<":
+            return column < value  # type: ignore[no-any-return]
+        case "<=":
+            return column <= value  # type: ignore[no-any-return]
+        case "between":
+            return column.between(value[0], value[1])  # type: ignore[no-any-return]
+        case "in":
+            return column.in_(value)  # type: ignore[no-any-return]
+        case "not_in":
+            return column.not_in(value)  # type: ignore[no-any-return]
+    raise ValueError(f"no such operator: {op}")
+
+
+_BACKWARDS = {"=": "=", "!=": "!=", ">": "<", ">=": "<=", "<": ">", "<=": ">="}
+
+
+def days_since(column: Any) -> Callable[[str, Any, date], ColumnElement[bool]]:
+    """`day - column <op> k` turned into `column <op'> day - k`: a point or range for an index."""
+
+    def test(op: str, value: Any, day: date) -> ColumnElement[bool]:
+        if op == "between":
+            low, high = value
+            return compare(column, op, [day - timedelta(days=high), day - timedelta(days=low)])
+        return compare(column, _BACKWARDS[op], day - timedelta(days=value))
+
+    return test
+
+
+def days_fact(column: Any) -> Callable[[date], ColumnElement[Any]]:
+    """The number of days from the column's date to the day."""
+    return lambda day: cast(literal(day) - column, Integer)
+
+
+def plain(column: Any) -> Callable[[str, Any, date], ColumnElement[bool]]:
+    """A comparison of the column itself, whatever the day."""
+    return lambda op, value, day: compare(column, op, value)
+
+
+def bought_only(
+    bought: ColumnElement[bool], test: Callable[[str, Any, date], ColumnElement[bool]]
+) -> Callable[[str, Any, date], ColumnElement[bool]]:
+    """The test, for buyers only: a zero that stands for "never" is no fact."""
+    return lambda op, value, day: and_(bought, test(op, value, day))
