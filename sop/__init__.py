@@ -1,0 +1,1 @@
+"""Second floor: what to do for whom, when (SOP)."""

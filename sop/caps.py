@@ -1,0 +1,207 @@
+"""What fits into today (上限): the customer's touch cap, then the guide's task cap.
+
+Three statements whatever the number of tasks. Rank is lexicographic: the step's priority, then the
+customer's value (RFM monetary, 0 to 5), then urgency (a date that cannot move, days waited); ties
+go to the earlier due day, then to the lower ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from sop import writing
+from sop.running import Rules
+
+# Yesterday's open tasks compete again; what they had claimed is free, the words grow old.
+_CARRY = text(
+    """
+    WITH carried AS (
+        UPDATE task
+        SET state = 'deferred', planned_on = NULL, number = NULL, words = NULL,
+            announced_at = NULL, state_reason = '前一天没有做', held_by = 'undone',
+            why = why || jsonb_build_object('deferred',
+                COALESCE(why -> 'deferred', '{}')
+                || jsonb_build_object(planned_on::text, '列入了清单，没有做'))
+        WHERE state = 'open' AND planned_on < :day
+          AND (:everyone OR contact_id = ANY(:contact_ids))
+        RETURNING id
+    ), freed AS (
+        DELETE FROM touch_ledger AS l USING carried WHERE l.task_id = carried.id
+    )
+    SELECT count(*) FROM carried
+    """
+)
+
+_EXPIRE = text(
+    """
+    UPDATE task
+    SET state = 'expired', ended_at = :now,
+        state_reason = '过了期限没有做' || COALESCE('（' || state_reason || '）', '')
+    WHERE state = 'deferred' AND due_on <= :day AND expires_on < :day
+      AND (:everyone OR contact_id = ANY(:contact_ids))
+    """
+)
+
+# `pool` is what waits, with the claim nearest to the day; `ranked` puts the tasks of a customer in
+# order: her best one goes first or nothing does, a weaker one never slips past it; `crowd` adds
+# what the guides have on their lists already, and `seated` counts the seats. Windows, not joins:
+# the plan stays good on tables whose statistics are older than tonight's rows.
+_DECIDE = text(
+    """
+    WITH pool AS MATERIALIZED (
+        SELECT t.id, t.contact_id, t.due_on, g.id AS guide_id, g.store_id, p.is_paused,
+               g.is_active, g.is_active AND NOT p.is_paused AS can_run,
+               s.title, COALESCE(s.priority, 50) AS priority, s.position, p.id AS sop_id, p.name AS sop_name,
+               claim.touched_on AS claimed_on, claim.title AS claimed_title,
+               COALESCE(value.monetary, 0) AS value, GREATEST(:day - t.due_on, 0) AS waited,
+               COALESCE(s.priority, 50) * 100 + COALESCE(value.monetary, 0) * 10
+                   + CASE WHEN t.is_fixed THEN 5 ELSE 0 END
+                   + LEAST(GREATEST(:day - t.due_on, 0), 4) AS score
+        FROM task AS t
+        JOIN enrollment AS e ON e.id = t.enrollment_id
+        JOIN sop AS p ON p.id = e.sop_id
+        JOIN sop_step AS s ON s.id = t.step_id
+        JOIN contact AS c ON c.id = t.contact_id
+        LEFT JOIN follow_relation AS r
+            ON r.guide_id = e.guide_id AND r.contact_id = t.contact_id AND r.state <> 'ended'
+        LEFT JOIN contact_score AS value ON value.contact_id = t.contact_id
+        JOIN guide AS g ON g.id = COALESCE(r.guide_id, c.guide_id)
+        LEFT JOIN LATERAL (
+            SELECT l.touched_on, claiming.title
+            FROM touch_ledger AS l
+            LEFT JOIN task AS claimer ON claimer.id = l.task_id
+            LEFT JOIN sop_step AS claiming ON claiming.id = claimer.step_id
+            WHERE l.contact_id = t.contact_id AND l.touched_on BETWEEN :gap_first AND :gap_last
+            ORDER BY abs(l.touched_on - :day), l.id
+            LIMIT 1
+        ) AS claim ON true
+        WHERE t.state = 'deferred' AND t.due_on <= :day AND c.guide_id IS NOT NULL
+          AND (:everyone OR t.contact_id = ANY(:contact_ids))
+    ), ranked AS (
+        SELECT pool.*, row_number() OVER best AS place,
+               count(*) OVER (PARTITION BY contact_id, can_run) AS rivals,
+               first_value('「' || title || '」（' || sop_name || '）') OVER best AS winner
+        FROM pool
+        WINDOW best AS (
+            PARTITION BY contact_id, can_run
+            ORDER BY score DESC, due_on, sop_id, position, id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+        )
+    ), crowd AS (
+        SELECT id, contact_id, due_on, guide_id, store_id, is_paused, is_active, sop_name, winner,
+               claimed_on, claimed_title, priority, value, waited, rivals, score,
+               can_run AND claimed_on IS NULL AND (:gap_days = 0 OR place = 1) AS is_free,
+               0 AS number, false AS is_taken, true AS is_waiting
+        FROM ranked
+        UNION ALL
+        SELECT id, contact_id, due_on, guide_id, store_id, false, true, NULL, NULL,
+               NULL, NULL, 0, 0, 0, 0, 0,
+               false, COALESCE(number, 0), state IN ('open', 'done'), false
+        FROM task
+        WHERE planned_on = :day AND guide_id IN (SELECT guide_id FROM pool)
+    ), seated AS (
+        SELECT crowd.*,
+               max(number) OVER of_guide + row_number() OVER queue AS next_number,
+               is_free AND row_number() OVER queue
+                   + count(*) FILTER (WHERE is_taken) OVER of_guide <= :seats AS opens
+        FROM crowd
+        WINDOW of_guide AS (PARTITION BY guide_id),
+               queue AS (PARTITION BY guide_id, is_free
+                         ORDER BY score DESC, due_on, contact_id, id)
+    ), verdict AS (
+        SELECT seated.*,
+               CASE
+                   WHEN is_paused THEN 'SOP「' || sop_name || '」已暂停'
+                   WHEN NOT is_active THEN '负责的导购已停用，等待交接'
+                   WHEN claimed_on IS NOT NULL THEN
+                       :gap_days || ' 天内只联系一次，' || to_char(claimed_on, 'FMMM"月"FMDD"日"')
+                       || COALESCE('已有「' || claimed_title || '」', '已联系过')
+                   WHEN NOT is_free THEN :gap_days || ' 天内只联系一次，先做' || winner
+                   ELSE '导购当天已排满 ' || :seats || ' 项'
+               END AS reason,
+               CASE
+                   WHEN is_paused THEN 'pause'
+                   WHEN NOT is_active THEN 'guide_away'
+                   WHEN NOT is_free THEN 'touch_cap'
+                   ELSE 'guide_cap'
+               END AS held_by
+        FROM seated
+        WHERE is_waiting
+    ), decided AS (
+        UPDATE task AS t
+        SET guide_id = v.guide_id, store_id = v.store_id, rank_score = v.score,
+            state = CASE WHEN v.opens THEN 'open' ELSE 'deferred' END,
+            planned_on = CASE WHEN v.opens THEN :day END,
+            number = CASE WHEN v.opens THEN v.next_number END,
+            state_reason = CASE WHEN v.opens THEN NULL ELSE v.reason END,
+            held_by = CASE WHEN v.opens THEN NULL ELSE v.held_by END,
+            why = t.why || CASE
+                WHEN v.opens THEN jsonb_build_object('rank', jsonb_build_object(
+                    'priority', v.priority, 'value', v.value, 'waited', v.waited,
+                    'before', v.rivals - 1, 'place', v.next_number))
+                ELSE jsonb_build_object('deferred',
+                    COALESCE(t.why -> 'deferred', '{}')
+                    || jsonb_build_object(CAST(:day AS text), v.reason))
+            END
+        FROM verdict AS v
+        WHERE t.id = v.id
+          AND (v.opens OR t.state_reason IS DISTINCT FROM v.reason
+               OR t.guide_id IS DISTINCT FROM v.guide_id
+               OR NOT (COALESCE(t.why -> 'deferred', '{}') ? CAST(:day AS text)))
+        RETURNING t.id, t.contact_id, t.state
+    ), claimed AS (
+        INSERT INTO touch_ledger (contact_id, touched_on, channel, task_id)
+        SELECT contact_id, :day, 'task', id FROM decided WHERE state = 'open'
+    )
+    SELECT (SELECT count(*) FROM decided WHERE state = 'open') AS opened,
+           (SELECT count(*) FROM verdict WHERE NOT opens) AS deferred
+    """
+)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the caps let through today and what has to wait."""
+
+    opened: int
+    deferred: int
+
+
+def carry_over(session: Session, day: date, contact_ids: Sequence[int] | None) -> int:
+    """Put tasks left open on earlier days back into the pool."""
+    row = session.execute(_CARRY, {"day": day, **_who(contact_ids)}).one()
+    return int(row[0])
+
+
+def expire(session: Session, day: date, now: datetime, contact_ids: Sequence[int] | None) -> int:
+    """End waiting tasks whose last sensible day is past; the reason they waited for is kept."""
+    return writing.rows(session, _EXPIRE, {"day": day, "now": now, **_who(contact_ids)})
+
+
+def decide(session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None) -> Decided:
+    """Open and number what both caps allow, claim the touches; say why the rest waits."""
+    reach = timedelta(days=max(rules.touch_gap_days - 1, 0))
+    # Without a gap nothing is too near: an empty window.
+    first, last = (day - reach, day + reach) if rules.touch_gap_days else (day, day - timedelta(1))
+    row = session.execute(
+        _DECIDE,
+        {
+            "day": day,
+            "gap_first": first,
+            "gap_last": last,
+            "gap_days": rules.touch_gap_days,
+            "seats": rules.tasks_per_guide,
+            **_who(contact_ids),
+        },
+    ).one()
+    return Decided(int(row.opened), int(row.deferred))
+
+
+def _who(contact_ids: Sequence[int] | None) -> dict[str, Any]:
+    return {"everyone": contact_ids is None, "contact_ids": list(contact_ids or [])}

@@ -1,0 +1,54 @@
+"""The plan of a day (排期): from enrollments to numbered tasks, in a constant number of statements.
+
+The night plans everybody; an event plans its contacts at once under the same caps. Both are
+repeatable: every step is guarded by a unique key or by a state it has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy.orm import Session
+
+from sop import candidates, caps, enrollment, running, turn, words
+from sop.running import Rules
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """What one run did; `deferred` is what waits after it."""
+
+    created: int
+    opened: int
+    deferred: int
+    withdrawn: int
+    expired: int
+    carried: int
+
+
+def plan(
+    session: Session,
+    day: date,
+    now: datetime,
+    contact_ids: Sequence[int] | None = None,
+) -> PlanResult:
+    """Make the tasks of `day`; `contact_ids` limits the run to these customers.
+
+    Runs after `enrollment.enroll_due`, one run at a time. The number of statements depends on the
+    number of versions only, plus a few for every two thousand tasks opened (their words).
+    """
+    turn.take(session)
+    rules = Rules.read(session)
+    ended = enrollment.withdraw_ended(session, day, contact_ids, now=now)
+    carried = caps.carry_over(session, day, contact_ids)
+    created = 0
+    for version in running.in_use(session):
+        ended += candidates.recheck(session, version, day, now, rules, contact_ids).enrollments
+        created += candidates.create(session, version, day, rules, contact_ids)
+    expired = caps.expire(session, day, now, contact_ids)
+    decided = caps.decide(session, day, rules, contact_ids)
+    if decided.opened:
+        words.render(session, day, contact_ids)
+    return PlanResult(created, decided.opened, decided.deferred, ended, expired, carried)

@@ -1,0 +1,107 @@
+"""The words of opened tasks (任务话术): one variant a customer, filled in chunk by chunk."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, select, text
+from sqlalchemy.orm import Session
+
+from content_library import placeholders
+from content_library.models import TalkingPointVariant
+from sop.models import SopStep, Task, TaskState
+
+_CHUNK = 2000
+_KEEP = text(
+    """
+    UPDATE task SET words = kept.words, variant = kept.variant
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:places AS smallint[]), CAST(:words AS text[]))
+        AS kept (id, variant, words)
+    WHERE task.id = kept.id
+    """
+)
+
+
+def render(session: Session, day: date, contact_ids: Sequence[int] | None = None) -> int:
+    """Fill the words of `day`'s open tasks that have none yet; returns how many were filled."""
+    variants = _variants(session)
+    done, after = 0, 0
+    while True:
+        rows = _waiting(session, day, contact_ids, after)
+        if not rows:
+            return done
+        _fill(session, day, rows, variants)
+        done, after = done + len(rows), rows[-1].id
+        if len(rows) < _CHUNK:
+            return done
+
+
+def choose(enrollment_id: int, step_key: str, count: int) -> int:
+    """Which of `count` variants: always the same for one enrollment and step, evenly spread."""
+    return zlib.crc32(f"{enrollment_id}:{step_key}".encode()) % count
+
+
+def _variants(session: Session) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    used = select(SopStep.talking_point_id).where(SopStep.talking_point_id.is_not(None))
+    rows = session.execute(
+        select(TalkingPointVariant.talking_point_id, TalkingPointVariant.text)
+        .where(TalkingPointVariant.talking_point_id.in_(used))
+        .order_by(TalkingPointVariant.talking_point_id, TalkingPointVariant.position)
+    )
+    for point_id, words in rows:
+        found[point_id].append(words)
+    return found
+
+
+def _waiting(
+    session: Session, day: date, contact_ids: Sequence[int] | None, after: int
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    query = (
+        select(
+            Task.id,
+            Task.enrollment_id,
+            Task.step_key,
+            Task.contact_id,
+            Task.guide_id,
+            SopStep.talking_point_id,
+        )
+        .join(SopStep, SopStep.id == Task.step_id)
+        .where(
+            Task.planned_on == day,
+            Task.state == TaskState.OPEN,
+            Task.words.is_(None),
+            SopStep.talking_point_id.is_not(None),
+            Task.id > after,
+        )
+        .order_by(Task.id)
+        .limit(_CHUNK)
+    )
+    if contact_ids is not None:
+        query = query.where(Task.contact_id.in_(contact_ids))
+    return session.execute(query).all()
+
+
+def _fill(
+    session: Session,
+    day: date,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    variants: Mapping[int, list[str]],
+) -> None:
+    facts = placeholders.load_facts(
+        session, sorted({(row.contact_id, row.guide_id) for row in rows}), day
+    )
+    ids, places, filled = list[int](), list[int](), list[str]()
+    for row in rows:
+        texts = variants.get(row.talking_point_id)
+        known = facts.get((row.contact_id, row.guide_id))
+        if texts and known is not None:
+            place = choose(row.enrollment_id, row.step_key, len(texts))
+            ids.append(row.id)
+            places.append(place)
+            filled.append(placeholders.fill(texts[place], known))
+    session.execute(_KEEP, {"ids": ids, "places": places, "words": filled})

@@ -1,0 +1,111 @@
+"""Why a customer has a task, and for every other SOP why she has none."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from bot.clock import at
+from bot.crm.models import Brand
+from bot.errors import UserError
+from sop import versions, why
+from sop.explain import explain
+from tests.sop.plans import TODAY, days_ago, night, publish, sop_id, spec, step, tasks
+
+FOLLOWED = {"kind": "followed"}
+
+
+def reasons(session, contact, day=TODAY):
+    return {one.sop_name: one.reasons for one in explain(session, contact.id, day).absences}
+
+
+def test_a_task_says_rule_fact_rank_and_readings(session, make):
+    contact = make.contact(make.guide(name="张三"), followed_on=TODAY, name="王")
+    audience = {"all": [{"field": "purchase_count", "op": "=", "value": 0}]}
+    publish(session, spec("新客", FOLLOWED, step("问候", priority=80), audience=audience))
+    night(session)
+    found = explain(session, contact.id, TODAY)
+    (task,) = found.tasks
+    assert (task.sop_name, task.title, task.guide_name, task.number) == ("新客", "问候", "张三", 1)
+    assert task.why_line == "11月21日 加为好友 · 新客 v1"
+    assert task.ranking == "优先级 80 · 客户价值 0/5"
+    assert [one.holds for one in task.readings] == [True]
+    assert found.absences == []
+
+
+def test_a_waiting_task_says_which_cap_holds_it(session, make):
+    session.get_one(Brand, 1).settings = {"touch_gap_days": 3}
+    contact = make.contact(make.guide(), followed_on=TODAY)
+    publish(session, spec("重要", FOLLOWED, step("要紧", priority=90)))
+    publish(session, spec("普通", FOLLOWED, step("一般")))
+    night(session)
+    by_sop = {task.sop_name: task for task in explain(session, contact.id, TODAY).tasks}
+    assert by_sop["普通"].reason == "3 天内只联系一次，先做「要紧」（重要）"
+    assert by_sop["普通"].deferrals == [(TODAY, "3 天内只联系一次，先做「要紧」（重要）")]
+    assert by_sop["重要"].reason is None
+
+
+def test_each_absence_has_its_reason(session, make):
+    contact = make.contact(make.guide(), followed_on=days_ago(2))
+    make.score(contact, purchase_count=0)
+    publish(session, spec("售后", {"kind": "purchased"}))
+    rich = {"all": [{"field": "total_spend_fen", "op": ">=", "value": 5_000_000}]}
+    publish(session, spec("高值", FOLLOWED, audience=rich))
+    publish(session, spec("长线", FOLLOWED, step("早安", 7, at="07:00")))
+    publish(session, spec("以后", FOLLOWED), on=TODAY + timedelta(days=9))
+    publish(session, spec("停用", FOLLOWED))
+    publish(session, spec("暂停", FOLLOWED, step("回访", 5)))
+    night(session, days_ago(2))
+    versions.retire(session, sop_id(session, "停用"), at(TODAY, 1))
+    versions.pause(session, sop_id(session, "暂停"), True)
+    found = reasons(session, contact)
+    assert found["售后"] == ["11月18日 到 11月21日 之间没有：购买任意商品"]
+    assert len(found["高值"]) == 1
+    assert found["高值"][0].startswith("条件不满足：累计消费")
+    assert found["长线"] == [
+        "11月19日 加为好友，已入组，下一步「早安」在 11月26日（07:00 在免打扰时段，顺延到09:00）"
+    ]
+    assert found["以后"] == ["11月30日 起才生效"]
+    assert "停用" not in found
+    assert found["暂停"] == [
+        "SOP「暂停」已暂停",
+        "11月19日 加为好友，已入组，下一步「回访」在 11月24日",
+    ]
+
+
+def test_a_contact_nobody_follows_is_told_so(session, make):
+    contact = make.contact()
+    publish(session, spec("新客", FOLLOWED))
+    assert reasons(session, contact) == {"新客": ["没有导购跟进这位客户"]}
+
+
+def test_a_withdrawn_customer_is_told_when_and_why(session, make):
+    contact = make.contact(make.guide())
+    make.score(contact, stage="dormant", stage_since_on=days_ago(9))
+    plan = spec("唤醒", {"kind": "stage_entered", "stage": "dormant"}, step("问候", 9))
+    publish(session, plan)
+    night(session, days_ago(9))
+    make.score(contact, stage="active", stage_since_on=days_ago(1))
+    night(session)
+    assert reasons(session, contact)["唤醒"] == [
+        "11月12日 入组，已退出：不再符合触发条件：进入沉睡阶段",
+        "11月18日 到 11月21日 之间没有：进入沉睡阶段",
+    ]
+
+
+def test_an_unknown_contact_is_one_sentence(session, make):
+    with pytest.raises(UserError, match="没有找到这位客户"):
+        explain(session, 1, TODAY)
+
+
+def test_the_line_counts_down_to_a_day_that_cannot_move(session, make):
+    contact = make.contact(make.guide())
+    make.purchase(contact, on=date(2023, 11, 25))
+    publish(session, spec("纪念日", {"kind": "purchase_anniversary"}, step("预告", -4)))
+    night(session)
+    (task,) = tasks(session, "open")
+    kept = task.why
+    assert why.line(kept, TODAY) == "2023年11月25日 买过对戒，4 天后购买周年 · 纪念日 v1"
+    assert why.line(kept, date(2026, 11, 25)).startswith("2023年11月25日 买过对戒，今天购买周年")
+    assert "购买周年已过 1 天" in why.line(kept, date(2026, 11, 26))

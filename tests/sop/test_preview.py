@@ -1,0 +1,103 @@
+"""A preview is what then happens, and writes nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from bot.clock import at
+from bot.crm.models import Brand
+from bot.errors import UserError
+from sop import enrollment, planning, preview, versions
+from sop.models import Enrollment, Reach, Sop, Task
+from tagging import rules, scores
+from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
+
+FOLLOWED = {"kind": "followed"}
+
+
+@pytest.fixture
+def town(session, make):
+    """Guides with friends of the last days, purchases and birthdays, and one SOP at work."""
+    session.get_one(Brand, 1).settings = {"touch_gap_days": 2, "tasks_per_guide": 3}
+    for _ in range(2):
+        guide = make.guide()
+        for ago in range(6):
+            contact = make.contact(guide, followed_on=days_ago(ago), name=f"客{ago}")
+            born = TODAY + timedelta(days=ago)
+            make.member(contact, birth_month=born.month, birth_day=born.day)
+            make.purchase(contact, on=days_ago(ago))
+    publish(session, spec("售后", {"kind": "purchased"}, step("保养", 2)))
+    night(session)
+    return session
+
+
+def live(session, days):
+    """The nights as the timetable runs them, on days on which guides do everything."""
+    found = []
+    for offset in range(days):
+        day = TODAY + timedelta(days=offset)
+        scores.refresh(session, day)
+        rules.apply(session, day)
+        enrollment.enroll_due(session, day)
+        planning.plan(session, day, at(day, 2, 10))
+        for task in tasks(session, "open"):
+            task.state = "done"
+        session.commit()
+        found.append(len([t for t in tasks(session, "done", day=day) if t.why["sop"] == "生日"]))
+    return found
+
+
+def counts(session):
+    return [session.scalar(select(func.count()).select_from(t)) for t in (Sop, Enrollment, Task)]
+
+
+def test_a_preview_is_what_then_happens(town):
+    point = spec("生日", {"kind": "birthday"}, step("预告", -2), step("祝福", 0, priority=90))
+    before = counts(town)
+    foreseen = preview.preview(town, point, TODAY, 6)
+    assert counts(town) == before
+    draft = versions.save_draft(town, "生日", point, "hq")
+    impact = versions.publish(town, draft.sop_id, Reach.NEW_ONLY, "hq", at(TODAY, 2))
+    assert foreseen.impact == impact
+    assert [day.tasks for day in foreseen.days] == live(town, 6)
+    assert foreseen.tasks > 6
+    assert foreseen.difference == foreseen.tasks
+
+
+def test_a_preview_names_guides_over_their_cap_and_shows_samples(town):
+    plan = spec("全员", {"kind": "date", "on": TODAY.isoformat()}, step("通知", priority=100))
+    foreseen = preview.preview(town, plan, TODAY, 1)
+    (day,) = foreseen.days
+    assert (day.guides_over_cap, day.waiting > 0) == (2, True)
+    sample = foreseen.samples[0]
+    assert sample.title == "通知"
+    assert sample.why_line == "11月21日，就在今天 · 全员 v1"
+
+
+def test_a_preview_of_a_change_is_compared_with_the_published_version(town):
+    changed = spec("售后", {"kind": "purchased"}, step("保养", 2), step("回访", 4))
+    foreseen = preview.preview(town, changed, TODAY, 5)
+    published = sum(day.published_tasks for day in foreseen.days)
+    assert published > 0
+    assert foreseen.difference == foreseen.tasks - published
+    unchanged = preview.preview(town, _published(town), TODAY, 5)
+    assert unchanged.difference == 0
+    assert unchanged.tasks == published
+
+
+def test_a_wrong_spec_is_refused_and_leaves_nothing(town):
+    before = counts(town)
+    with pytest.raises(UserError):
+        preview.preview(town, spec("错", {"kind": "nothing"}), TODAY, 3)
+    with pytest.raises(UserError):
+        preview.preview(town, spec("错", FOLLOWED), TODAY, 0)
+    with pytest.raises(UserError):
+        preview.preview(town, 424242, TODAY, 3)
+    assert counts(town) == before
+
+
+def _published(session):
+    return session.scalar(select(Enrollment.version_id).limit(1))
