@@ -1,0 +1,163 @@
+"""Door: facts from POS, ERP and mall (数据接口): signed, bounded, answered one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from sqlalchemy.exc import DBAPIError
+
+from bot import jobs
+from bot.bot import Bot
+from bot.crm import intake
+from bot.crm.intake import IntakeResult, Rejection
+from bot.db import transaction
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("api", __name__, url_prefix="/api/v1")
+
+BODY_LIMIT = 8 * 1024 * 1024
+MOST_EVENTS = 10_000
+_CLOCK_SECONDS = 300
+_TRIES = 3
+# Deadlock and serialization failure: nothing was written, and trying again helps.
+_TRANSIENT = {"40P01", "40001"}
+
+
+class _Refused(Exception):
+    """The request as a whole is refused: HTTP status and one sentence."""
+
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+
+
+@bp.post("/events")
+def receive_events() -> tuple[Response, int]:
+    """Keep a JSON array or NDJSON of events (design 4.3); one bad event never hurts the others."""
+    bot: Bot = current_app.extensions["bot"]
+    try:
+        body = _body()
+        _check_signature(bot, body)
+        entries = list(_entries(body))
+        if len(entries) > MOST_EVENTS:
+            raise _Refused(413, f"一次最多 {MOST_EVENTS} 条事件。")
+    except _Refused as refused:
+        log.info("events refused status=%d", refused.status)
+        return jsonify(error=refused.error), refused.status
+    result = _keep(bot, entries)
+    log.info(
+        "events accepted=%d duplicate=%d rejected=%d",
+        result.accepted,
+        result.duplicate,
+        len(result.rejected),
+    )
+    rejected = [{"index": r.index, "id": r.id, "error": r.error} for r in result.rejected]
+    answer = jsonify(accepted=result.accepted, duplicate=result.duplicate, rejected=rejected)
+    return answer, 200
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """The signature a sender puts into `X-Daogou-Signature`."""
+    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
+    return f"sha256={digest.hexdigest()}"
+
+
+def _body() -> bytes:
+    announced = request.content_length
+    if announced is None or announced <= BODY_LIMIT:
+        body: bytes = request.stream.read(BODY_LIMIT + 1)
+        if len(body) <= BODY_LIMIT:
+            return body
+    raise _Refused(413, f"请求最多 {BODY_LIMIT // 1024 // 1024} MB。")
+
+
+def _check_signature(bot: Bot, body: bytes) -> None:
+    timestamp = request.headers.get("X-Daogou-Timestamp", "")
+    given = request.headers.get("X-Daogou-Signature", "")
+    # The sentence is the same whatever is wrong, and so is the time the comparison takes.
+    wanted = sign(bot.settings.events_secret, timestamp, body)
+    is_right = hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+    is_number = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
+    is_fresh = is_number and abs(int(timestamp) - bot.clock.now().timestamp()) <= _CLOCK_SECONDS
+    if not (is_right and is_fresh):
+        raise _Refused(401, "签名不正确，或者时间与服务器相差超过 5 分钟。")
+
+
+def _entries(body: bytes) -> Iterator[Any]:
+    """The events of the body; a broken line is one bad event, a broken array the whole request."""
+    try:
+        words = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _Refused(400, "请求要用 UTF-8 编码。") from None
+    if not words.strip():
+        raise _Refused(400, "请求里没有事件。")
+    if words.lstrip().startswith("["):
+        try:
+            yield from _parse(words)
+        except (ValueError, RecursionError):
+            raise _Refused(400, "请求不是正确的 JSON 数组。") from None
+        return
+    # Only the line feed ends a line of NDJSON; U+2028 may stand inside a text.
+    lines = [line for line in words.split("\n") if line.strip()]
+    parsed = [_line(line) for line in lines]
+    if all(isinstance(one, _Unreadable) for one in parsed):
+        raise _Refused(400, "请求不是 JSON 数组，也不是每行一个 JSON 对象。")
+    yield from parsed
+
+
+class _Unreadable:
+    """A line that is no JSON."""
+
+
+def _line(line: str) -> Any:
+    try:
+        return _parse(line)
+    except (ValueError, RecursionError):
+        return _Unreadable()
+
+
+def _parse(words: str) -> Any:
+    return json.loads(words, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _keep(bot: Bot, entries: list[Any]) -> IntakeResult:
+    """Batch after batch, each its own transaction: a sender who repeats after a failure is safe."""
+    accepted = duplicate = 0
+    rejected: list[Rejection] = []
+    for start in range(0, len(entries), intake.MOST_EVENTS):
+        result = _keep_batch(bot, entries[start : start + intake.MOST_EVENTS])
+        accepted += result.accepted
+        duplicate += result.duplicate
+        rejected += [Rejection(start + r.index, r.id, r.error) for r in result.rejected]
+    return IntakeResult(accepted, duplicate, rejected)
+
+
+def _keep_batch(bot: Bot, batch: list[Any]) -> IntakeResult:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with transaction(bot.sessions) as session:
+                result = intake.receive(
+                    session,
+                    batch,
+                    now=bot.clock.now(),
+                    secret_key=bot.settings.secret_key,
+                )
+                jobs.ring(session, "events")
+                return result
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _TRANSIENT or attempt == _TRIES:
+                raise
+            log.warning("events batch repeated attempt=%d", attempt)
+    raise AssertionError("unreachable")

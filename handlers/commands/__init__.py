@@ -1,0 +1,89 @@
+"""Door: the command line (`daogou`). COMMANDS is the list; each parses, calls one room, prints."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import OperationalError
+
+from bot.errors import DaogouError, UserError
+from handlers.commands import care, content, operators, processes, work
+from handlers.commands.office import Office, Roof
+
+__all__ = ["COMMANDS", "Roof", "main"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its help line, what it takes, and what it does (returns the exit status)."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Office], int]
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("一个终端里启动全部：数据库、网页、后台、时钟", processes.none, processes.run),
+    "prepare": Command(
+        "run 的一部分：数据库结构与示例品牌", processes.prepare_arguments, processes.prepare
+    ),
+    "web": Command("只启动网页", processes.none, processes.web),
+    "worker": Command(
+        "只启动后台（worker fast 为欢迎语专用）", processes.worker_arguments, processes.worker
+    ),
+    "clock": Command("只启动时钟", processes.none, processes.clock),
+    "sandbox": Command("只启动沙箱平台", processes.sandbox_arguments, processes.sandbox),
+    "migrate": Command("把数据库升级到最新结构", processes.none, processes.migrate),
+    "load": Command("载入品牌包 YAML", content.load_arguments, content.load),
+    "dump": Command("导出品牌包 YAML", processes.none, content.dump),
+    "import": Command("从 CSV 导入会员、消费或导购", content.import_arguments, content.import_),
+    "sync": Command("从企业微信同步导购、客户与标签，可中断续传", work.json_only, work.sync),
+    "nightly": Command("跑一次夜间计划", work.day_arguments, work.nightly),
+    "morning": Command("发一次早报", work.day_arguments, work.morning),
+    "preview": Command("预演一个 SOP，不写任何数据", work.preview_arguments, work.preview),
+    "explain": Command(
+        "解释某位客户某天为什么有、或没有任务", work.explain_arguments, work.explain
+    ),
+    "tasks": Command("列出某位导购某天的任务", work.tasks_arguments, work.tasks),
+    "doctor": Command("逐项检查设置与平台，给出下一步", work.json_only, care.doctor),
+    "deadletters": Command("查看或重试失败的消息", care.deadletters_arguments, care.deadletters),
+    "operator": Command("管理总部账号", operators.arguments, operators.run),
+}
+
+
+def main(argv: list[str], roof: Roof) -> int:
+    """Run one command; a failure is one clear line on stderr and a non-zero status."""
+    parser = argparse.ArgumentParser(prog="daogou", description="导购助手")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="命令")
+    for name, command in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=command.help, description=command.help)
+        command.arguments(sub)
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.command in processes.LONG_RUNNING else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("apscheduler", "alembic", "rq"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        with Office(roof) as office:
+            return COMMANDS[args.command].run(args, office)
+    except UserError as error:
+        print(error.message_zh, file=sys.stderr)
+    except DaogouError as error:
+        print(error, file=sys.stderr)
+    except OperationalError as error:
+        # The driver's own text may hold the address with its password; its class does not.
+        print(
+            f"数据库没有回应（{type(error.orig).__name__}），请检查 DATABASE_URL。", file=sys.stderr
+        )
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    return 2

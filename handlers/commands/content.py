@@ -1,0 +1,80 @@
+"""load, dump and import: HQ's content and the facts of yesterday."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bot.crm import imports
+from bot.db import transaction
+from handlers import brand_pack
+from handlers.commands.office import Office, read_text
+
+_NAMES = {
+    "regions": "区域",
+    "stores": "门店",
+    "guides": "导购",
+    "tag_groups": "标签组",
+    "materials": "素材",
+    "welcome_messages": "欢迎语",
+    "channel_codes": "渠道活码",
+    "tag_rules": "打标规则",
+    "keyword_replies": "关键词回复",
+    "talking_points": "话术",
+    "sops": "SOP",
+}
+
+
+def load_arguments(parser: argparse.ArgumentParser) -> None:
+    """`load FILE.yaml`."""
+    parser.add_argument("file", help="品牌包 YAML 文件，- 为标准输入")
+
+
+def load(args: argparse.Namespace, office: Office) -> int:
+    """`daogou load FILE.yaml`: all of it, or nothing."""
+    text = read_text(args.file)
+    with transaction(office.bot.sessions) as session:
+        loaded = brand_pack.load(session, text, by="system:load", now=office.bot.clock.now())
+    counts = "，".join(f"{_NAMES[section]} {count}" for section, count in loaded.counts.items())
+    print(f"已载入：{counts}；新发布 SOP 版本 {loaded.published} 个。")
+    return 0
+
+
+def dump(args: argparse.Namespace, office: Office) -> int:
+    """`daogou dump`: the pack on standard output."""
+    with office.bot.sessions() as session:
+        sys.stdout.write(brand_pack.dump(session))
+    return 0
+
+
+def import_arguments(parser: argparse.ArgumentParser) -> None:
+    """`import members|purchases|guides FILE.csv`."""
+    parser.add_argument("kind", choices=sorted(imports.KINDS), help="导入什么")
+    parser.add_argument("file", type=Path, help="CSV 文件（UTF-8 或 GB18030）")
+
+
+def import_(args: argparse.Namespace, office: Office) -> int:
+    """`daogou import`: progress on stderr, refused rows in FILE.rejected.csv."""
+    rejects = args.file.with_suffix(".rejected.csv")
+    bot = office.bot
+    result = imports.import_file(
+        bot.sessions,
+        args.kind,
+        args.file,
+        rejects,
+        now=bot.clock.now(),
+        secret_key=bot.settings.secret_key,
+        progress=_progress,
+    )
+    print(file=sys.stderr)
+    print(f"导入 {result.accepted} 行，重复 {result.duplicate} 行，拒绝 {result.rejected} 行。")
+    if result.rejected:
+        print(f"被拒绝的行和原因：{rejects}")
+    return 1 if result.rejected else 0
+
+
+def _progress(done: int, total: int) -> None:
+    share = done / total if total else 1.0
+    bar = "█" * int(share * 30)
+    print(f"\r{bar:<30} {share:4.0%}  {done}/{total} 行", end="", file=sys.stderr, flush=True)

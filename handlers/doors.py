@@ -1,0 +1,9 @@
+"""DOORS: the blueprints that the web app mounts; a new page family is one line here."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from handlers import api, callback, console, h5
+
+DOORS: tuple[Blueprint, ...] = (callback.bp, api.bp, console.bp, h5.bp)

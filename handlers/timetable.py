@@ -1,0 +1,178 @@
+"""Door: the clock (时刻表). What happens at which hour, and the steps of the night.
+
+The clock only asks for runs; the row (job, day) makes each happen once, however many clocks there
+are. `look` asks for whatever is due by now, so a missed hour is caught up as soon as a clock runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from bot import retention, runs
+from bot.bot import Bot
+from bot.clock import SHANGHAI, business_day
+from bot.crm import brand, calendar, sync
+from bot.db import transaction
+from content_library import materials
+from handlers import contact_ways
+from sop import digests, enrollment, planning
+from tagging import corp_tags, marks, rules, scores
+
+log = logging.getLogger(__name__)
+
+#: (session, day) -> rows. Pure SQL, one transaction each, safe to repeat for any day.
+NIGHTLY: tuple[tuple[str, Callable[[Session, date], int]], ...] = (
+    ("calendar.extend", calendar.extend),
+    ("scores.refresh", scores.refresh),
+    ("rules.apply", rules.apply),
+    ("enrollment.enroll_due", enrollment.enroll_due),
+)
+
+
+def nightly(bot: Bot, day: date) -> int:
+    """Scores, stages, tags, enrollments and the plan of one day; returns tasks opened."""
+    for name, step in NIGHTLY:
+        _step(bot, name, day, step)
+    opened = _step(
+        bot,
+        "planning.plan",
+        day,
+        lambda session, day: planning.plan(session, day, bot.clock.now()).opened,
+    )
+    while _step(bot, "marks.push_pending", day, lambda session, _: marks.push_pending(session)):
+        pass
+    return opened
+
+
+def _step(bot: Bot, name: str, day: date, step: Callable[[Session, date], int]) -> int:
+    began = time.monotonic()
+    with transaction(bot.sessions) as session:
+        rows = step(session, day)
+    took = round((time.monotonic() - began) * 1000)
+    log.info("nightly step=%s day=%s rows=%s ms=%s", name, day, rows, took)
+    return rows
+
+
+def morning(bot: Bot, day: date) -> int:
+    """The digest cards of the day; returns how many guides get one."""
+    with transaction(bot.sessions) as session:
+        return digests.prepare(session, day, bot.clock.now(), bot.settings)
+
+
+def roster(bot: Bot, day: date) -> int:
+    """Compare our relations with WeCom's and repair what no callback told; returns repairs."""
+    return sync.reconcile_relations(
+        bot.gateway, bot.sessions, bot.clock, secret_key=bot.settings.secret_key
+    )
+
+
+def media(bot: Bot, day: date) -> int:
+    """Upload again what WeCom will soon forget; returns uploads."""
+    return materials.renew_media(bot.gateway, bot.sessions, bot.clock)
+
+
+def forget(bot: Bot, day: date) -> int:
+    """Let go of letters and records whose time is over; returns rows."""
+    return retention.purge(bot.sessions)
+
+
+JOBS: dict[str, Callable[[Bot, date], int]] = {
+    "roster": roster,
+    "nightly": nightly,
+    "morning": morning,
+    "media": media,
+    "retention": forget,
+}
+
+
+@dataclass(frozen=True)
+class Daily:
+    """A job asked for once a day from `hour:minute` (Shanghai) on; `until_hour` ends the wish."""
+
+    job: str
+    hour: int
+    minute: int
+    until_hour: int = 24
+
+
+def timetable(session: Session) -> tuple[Daily, ...]:
+    """Today's timetable; the brand decides the hour of the morning."""
+    settings = brand.settings(session)
+    return (
+        # Not on the hour and not in the first minutes of a day, where dates are easily mistaken.
+        Daily("media", 1, 20),
+        Daily("roster", 1, 40),
+        Daily("nightly", 2, 10),
+        Daily("retention", 4, 20),
+        Daily("morning", settings.morning.hour, settings.morning.minute, until_hour=20),
+    )
+
+
+def look(bot: Bot) -> list[str]:
+    """Ask for every daily job that is due by now; returns those newly asked for."""
+    now = bot.clock.now()
+    day = business_day(now)
+    asked = []
+    with transaction(bot.sessions) as session:
+        for entry in timetable(session):
+            is_wanted = _is_due(entry, now) and _may_start(session, entry, day)
+            if is_wanted and runs.request(session, entry.job, day):
+                asked.append(entry.job)
+    return asked
+
+
+def _is_due(entry: Daily, now: datetime) -> bool:
+    local = now.astimezone(SHANGHAI)
+    begins = local.replace(hour=entry.hour, minute=entry.minute, second=0, microsecond=0)
+    return begins <= local and local.hour < entry.until_hour
+
+
+def _may_start(session: Session, entry: Daily, day: date) -> bool:
+    # A digest of tasks that are not planned yet would be an empty one.
+    return entry.job != "morning" or runs.has_ended(session, "nightly", day)
+
+
+def tick(bot: Bot) -> None:
+    """Every minute: what HQ changed goes out, and tasks that came due today are told."""
+    now = bot.clock.now()
+    day = business_day(now)
+    with transaction(bot.sessions) as session:
+        corp_tags.push_new_tags(session)
+        contact_ways.push_changed(session)
+        marks.push_pending(session)
+    with transaction(bot.sessions) as session:
+        digests.remind_due(session, now, bot.settings)
+    with transaction(bot.sessions) as session:
+        if materials.due_media(session, now):
+            runs.request(session, "media", day, again=True)
+
+
+def run_now(bot: Bot, job: str, day: date) -> int:
+    """Do a job here and now, for a person who asks; the run is written down like any other."""
+    began = bot.clock.now()
+    rows = JOBS[job](bot, day)
+    done = {
+        "state": runs.RunState.DONE,
+        "rows": rows,
+        "started_at": began,
+        "done_at": func.now(),
+        "lease_until": None,
+        "last_error": None,
+    }
+    with transaction(bot.sessions) as session:
+        record = insert(runs.JobRun).values(job=job, day=day, **done)
+        session.execute(record.on_conflict_do_update(index_elements=["job", "day"], set_=done))
+    return rows
+
+
+#: How often a clock looks; a sandbox whose time was moved is seen as quickly.
+LOOK_EVERY = timedelta(seconds=15)
+TICK_EVERY = timedelta(seconds=60)

@@ -1,0 +1,199 @@
+"""The editor: drafts that touch nobody, errors beside their field, a preview, and publishing."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from sqlalchemy import func, select
+
+from bot.clock import business_day
+from bot.crm.models import AuditEntry
+from sop.models import Enrollment, Sop, SopVersion, Task, VersionState
+from tests.sop.plans import publish, spec, step
+
+FOLLOWED = {"kind": "followed"}
+
+
+@pytest.fixture
+def people(bot, session, make):
+    day = business_day(bot.clock.now())
+    guide = make.guide(name="张三")
+    contacts = [make.contact(guide, followed_on=day, name=f"客户{n}号") for n in range(3)]
+    make.talking_point("{客户称呼}您好，我是{导购名}", name="新客问候")
+    session.commit()
+    return contacts
+
+
+def plan(name="新客首月", **given):
+    chat = {"day": 0, "kind": "chat", "title": "问候", "talking_point": "新客问候"}
+    return {"name": name, "trigger": FOLLOWED, "steps": [chat]} | given
+
+
+def save(desk, written, sop_id=None, draft_id=None):
+    return desk.send(
+        "/console/sops/draft", {"sop_id": sop_id, "draft_id": draft_id, "spec": written}
+    )
+
+
+def test_a_saved_draft_touches_nobody_and_is_written_down(editor, session, people):
+    told = save(editor, plan()).json
+    assert told["number"] == 1
+    assert session.scalar(select(func.count()).select_from(Enrollment)) == 0
+    draft = session.scalars(select(SopVersion)).one()
+    assert (draft.state, draft.created_by) == (VersionState.DRAFT, "operator:demo-editor")
+    assert session.scalars(select(AuditEntry.action)).all() == ["sop.draft"]
+
+
+BAD = [
+    (plan(name=""), "name"),
+    (plan(name="长" * 61), "name"),
+    (plan(trigger={"kind": "nothing"}), "trigger"),
+    (plan(trigger={"kind": "festival"}), "trigger"),
+    (plan(audience={"all": []}), "audience"),
+    (plan(audience={"all": [{"field": "purchase_count", "op": ">", "value": ""}]}), "audience"),
+    (plan(audience={"all": [{"field": "purchase_count", "op": ">", "value": "三"}]}), "audience"),
+    (plan(steps=[]), "steps"),
+    (plan(steps=[step("")]), "steps.0.title"),
+    (plan(steps=[step("好"), step("早", -3)]), "steps.1.day"),
+    (plan(steps=[step("好", at="25:00")]), "steps.0.at"),
+    (plan(steps=[{"day": 0, "kind": "chat", "title": "问候"}]), "steps.0.talking_point"),
+    (plan(steps=[step("好", priority="高")]), "steps.0.priority"),
+    (plan(steps="none"), "steps"),
+    (plan(name="有\x00字"), None),
+    (plan(extra=1), None),
+]
+
+
+def test_an_error_stands_beside_its_field_and_changes_nothing(editor, session, people):
+    for written, field in BAD:
+        answer = save(editor, written)
+        assert answer.status_code == 400, written
+        assert answer.json["field"] == field, answer.json
+        assert answer.json["error"]
+    for body in (None, [], "x", {"spec": []}, {"spec": plan(), "sop_id": "1"}):
+        assert editor.send("/console/sops/draft", body).status_code == 400
+    assert session.scalar(select(func.count()).select_from(Sop)) == 0
+
+
+def test_the_words_follow_what_is_typed(editor, people):
+    audience = {"any": [{"field": "total_spend_fen", "op": ">=", "value": 5000000}]}
+    told = editor.send("/console/sops/words", {"trigger": FOLLOWED, "audience": audience}).json
+    assert told == {"trigger": "客户加导购为好友", "audience": "累计消费不少于 5 万元"}
+    gap = {"all": [{"field": "total_spend_fen", "op": ">=", "value": ""}]}
+    told = editor.send("/console/sops/words", {"trigger": {"kind": "x"}, "audience": gap}).json
+    assert told["audience_error"] == "「累计消费」还没有填"
+    assert "trigger_error" in told
+
+
+def test_the_preview_shows_days_people_and_filled_words_and_leaves_nothing(editor, session, people):
+    answer = editor.send("/console/sops/preview", {"spec": plan()})
+    assert answer.status_code == 200
+    assert "客户0号" in answer.text
+    assert "我是张三" in answer.text
+    assert "{导购名}" not in answer.text
+    for table in (Sop, SopVersion, Enrollment, Task):
+        assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_the_preview_says_what_differs_from_what_is_in_force(editor, session, people):
+    live = publish(session, spec("新客首月", FOLLOWED, step("问候")))
+    written = plan(steps=[step("问候"), step("回访", 7)])
+    answer = editor.send("/console/sops/preview", {"sop_id": live.sop_id, "spec": written})
+    assert "新增一步「回访」（第 7 天）" in answer.text
+
+
+def test_publishing_touches_exactly_whom_the_dialog_named(bot, editor, session, people):
+    told = save(editor, plan()).json
+    number = told["sop_id"]
+    before = editor.send(f"/console/sops/{number}/impact", {}).json
+    assert before["new_only"]["words"] == "现在入组 3 位客户"
+    assert session.scalar(select(func.count()).select_from(Enrollment)) == 0
+    body = {"reach": "new_only", "draft_id": told["draft_id"]}
+    done = editor.send(f"/console/sops/{number}/publish", body)
+    assert done.json["words"] == before["new_only"]["words"]
+    assert session.scalar(select(func.count()).select_from(Enrollment)) == 3
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "sop.publish")).one()
+    assert entry.detail["impact"] == "现在入组 3 位客户"
+    assert "已发布" in editor.page(done.json["to"])
+
+
+def test_a_draft_the_editor_has_not_seen_is_not_published(editor, viewer, app, session, people):
+    told = save(editor, plan()).json
+    newer = save(editor, plan(steps=[step("改过")]), told["sop_id"], told["draft_id"]).json
+    assert newer["draft_id"] != told["draft_id"]
+    body = {"reach": "everyone", "draft_id": told["draft_id"]}
+    answer = editor.send(f"/console/sops/{told['sop_id']}/publish", body)
+    assert answer.status_code == 400
+    assert "刚刚改过这份草稿" in answer.json["error"]
+    assert save(editor, plan(), told["sop_id"], told["draft_id"]).status_code == 400
+    assert session.scalars(select(SopVersion.state)).all() == [VersionState.DRAFT]
+    body = {"reach": "nobody", "draft_id": newer["draft_id"]}
+    assert editor.send(f"/console/sops/{told['sop_id']}/publish", body).json["field"] == "reach"
+
+
+def test_a_new_name_is_kept_and_a_taken_one_refused(editor, session, people):
+    first = save(editor, plan("甲")).json
+    save(editor, plan("乙"))
+    assert save(editor, plan("甲")).json["field"] == "name"
+    answer = save(editor, plan("乙"), first["sop_id"], first["draft_id"])
+    assert answer.json["field"] == "name"
+    assert save(editor, plan("丙"), first["sop_id"], first["draft_id"]).status_code == 200
+    assert set(session.scalars(select(Sop.name))) == {"乙", "丙"}
+
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><svg onload=alert(1)>",
+    "{{7*7}}{% if 1 %}",
+    "' onfocus='alert(1)",
+)
+
+
+class Elements(HTMLParser):
+    """Every element and attribute of a page, as a browser would see them."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen |= {tag} | {f"{tag}@{name}" for name, _ in attrs}
+
+
+def shape(html):
+    reader = Elements()
+    reader.feed(html)
+    return reader.seen
+
+
+def test_markup_in_any_name_stays_text_on_every_page(editor, session, make, people):
+    """The same pages hold the same elements whether names are plain or hostile."""
+
+    def fill(words):
+        region = make.region(name=words)
+        guide = make.guide(make.store(name=words, region_id=region.id), name=words)
+        contact = make.contact(guide, name=words, external_userid=f"wm{words}")
+        make.member(contact, name=words, member_no=words, level=words)
+        make.purchase(contact, name=words, category=words)
+        make.assignment(contact, make.tag(f"{words[:4]}组/{words}"), mark_error=words)
+        point = make.talking_point("您好" + words.replace("{", "(").replace("}", ")"), name=words)
+        chat = {"day": 0, "kind": "chat", "title": words[:30], "talking_point": point.name}
+        live = publish(session, spec(words, FOLLOWED, chat))
+        return contact.id, live.sop_id
+
+    def pages(contact_id, number):
+        paths = (
+            "/console/",
+            "/console/sops/",
+            f"/console/sops/{number}",
+            f"/console/sops/{number}/edit",
+            "/console/contacts/",
+            f"/console/contacts/{contact_id}",
+        )
+        return [shape(editor.page(path)) for path in paths]
+
+    plain = pages(*fill("普通的名字"))
+    for words in PAYLOADS:
+        assert pages(*fill(words)) == plain, words

@@ -1,0 +1,111 @@
+"""POST /api/v1/events: signed, bounded, one answer per event."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from bot.bot import Bot
+from bot.crm.models import Purchase
+from handlers import api
+
+
+@pytest.fixture
+def client(bot: Bot):
+    app = Flask("test")
+    app.extensions["bot"] = bot
+    app.register_blueprint(api.bp)
+    return app.test_client()
+
+
+def _purchase(bot: Bot, number: int, **given) -> dict:
+    return {
+        "id": f"e{number}",
+        "source": "pos",
+        "type": "purchase",
+        "occurred_at": (bot.clock.now() - timedelta(days=1)).isoformat(),
+        "who": {"member_no": f"M{number % 50}"},
+        "order_no": f"O{number}",
+        "lines": [],
+        "amount_fen": 100,
+    } | given
+
+
+def _post(client, bot: Bot, body: bytes, *, at: int = 0, secret: str = "", **headers):
+    stamp = str(int(bot.clock.now().timestamp()) + at)
+    signed = {
+        "X-Daogou-Timestamp": stamp,
+        "X-Daogou-Signature": api.sign(secret or bot.settings.events_secret, stamp, body),
+    }
+    return client.post("/api/v1/events", data=body, headers=signed | headers)
+
+
+def _kept(bot: Bot) -> int:
+    with bot.sessions() as session:
+        return session.scalar(select(func.count()).select_from(Purchase)) or 0
+
+
+def test_an_array_and_lines_say_the_same(client, bot):
+    events = [_purchase(bot, 1), _purchase(bot, 2, amount_fen="1"), 5, _purchase(bot, 1)]
+    array = _post(client, bot, json.dumps(events).encode())
+    assert array.status_code == 200
+    answer = array.get_json()
+    assert (answer["accepted"], answer["duplicate"]) == (1, 1)
+    assert [(r["index"], r["id"]) for r in answer["rejected"]] == [(1, "e2"), (2, None)]
+    assert "amount_fen" in answer["rejected"][0]["error"]
+    lines = "\n".join(json.dumps(one) for one in events) + "\n{broken\n\n"
+    answer = _post(client, bot, lines.encode()).get_json()
+    assert (answer["accepted"], answer["duplicate"]) == (0, 2)
+    assert [r["index"] for r in answer["rejected"]] == [1, 2, 4]
+    assert _kept(bot) == 1
+
+
+def test_more_than_a_batch_keeps_its_indexes(client, bot):
+    events = [_purchase(bot, n) for n in range(1005)] + [_purchase(bot, 0, id="")]
+    answer = _post(client, bot, json.dumps(events).encode()).get_json()
+    assert answer["accepted"] == 1005
+    assert [r["index"] for r in answer["rejected"]] == [1005]
+
+
+@pytest.mark.parametrize("seconds", [-301, 301])
+def test_an_old_or_early_timestamp_is_401(client, bot, seconds):
+    body = json.dumps([_purchase(bot, 1)]).encode()
+    assert _post(client, bot, body, at=seconds).status_code == 401
+    assert _post(client, bot, body, at=seconds // 2).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Daogou-Signature": "sha256=00"},
+        {"X-Daogou-Signature": ""},
+        {"X-Daogou-Signature": "签"},
+        {"X-Daogou-Timestamp": "now"},
+        {"X-Daogou-Timestamp": "9" * 400},
+    ],
+)
+def test_a_bad_signature_is_401_and_keeps_nothing(client, bot, headers):
+    headers = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    body = json.dumps([_purchase(bot, 1)]).encode()
+    assert _post(client, bot, body, **headers).status_code == 401
+    assert _post(client, bot, body, secret="another").status_code == 401
+    assert _kept(bot) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"  \n", b"\xff\xfe", b"[1,", b"[NaN]", b"not json", b"[" * 100_000, b"[1]]"],
+)
+def test_what_is_no_list_of_events_is_400(client, bot, body):
+    answer = _post(client, bot, body)
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].endswith("。")
+
+
+def test_too_much_at_once_is_413(client, bot):
+    assert _post(client, bot, b"[" + b" " * api.BODY_LIMIT + b"]").status_code == 413
+    assert _post(client, bot, b"[" + b"1," * 10_000 + b"1]").status_code == 413
