@@ -61,6 +61,8 @@ def create_app(bot: Bot | None = None) -> Flask:
         app.register_blueprint(door)
     if bot.settings.sandbox:
         sandbox = create_sandbox(sandbox_config(bot))
+        # At once, not with the first look at the phones: callbacks of last time may still wait.
+        sandbox.extensions["sandbox"].postman.start()
         app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/sandbox": sandbox})  # type: ignore[method-assign]
     if bot.settings.public_base_url.startswith("https://"):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1)  # type: ignore[method-assign]

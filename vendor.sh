@@ -20,10 +20,6 @@ copy() { # package file door
     return 0
 }
 
-rm -rf handlers/console/static/vendor handlers/h5/static/vendor
-copy @tabler/core dist/css/tabler.min.css handlers/console
-copy htmx.org dist/htmx.min.js handlers/console
-copy alpinejs dist/cdn.min.js handlers/console
+rm -rf handlers/h5/static/vendor
 copy weui dist/style/weui.min.css handlers/h5
 copy htmx.org dist/htmx.min.js handlers/h5
-copy @wecom/jssdk dist/wecom.global.prod.js handlers/h5

@@ -1,4 +1,4 @@
-"""From the scan to the welcome call (扫码到欢迎语): real web, fast worker and worker, a slow platform.
+"""From scan to welcome call (扫码到欢迎语): real web, fast worker and worker, a slow platform.
 
 New customers come at a steady rate beside other callbacks; every call to the platform takes
 100 ms, also the look-up of the name that stands in the words. Each add must be welcomed once.

@@ -29,6 +29,11 @@ class Clock:
         """The current moment in UTC."""
         return datetime.now(UTC) + self.offset()
 
+    def real_now(self) -> datetime:
+        """The moment without the sandbox's lead: for what belongs to a person at a screen, such as
+        a sign-in, which must not end because the sandbox let a week pass."""
+        return datetime.now(UTC)
+
     def offset(self) -> timedelta:
         """How far the sandbox's clock runs ahead of the real one (zero on a real corp)."""
         if self._offset_file is None:

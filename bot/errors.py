@@ -86,7 +86,7 @@ class WelcomeBusy(WeComError):
 
 
 class ConsentPending(WeComError):
-    """41053: the customer must first agree to message archiving; a later event brings a new code."""
+    """41053: the customer must agree to archiving first; a later event brings a new code."""
 
 
 class MediaExpired(WeComError):

@@ -23,8 +23,9 @@ from bot.bells import Bells
 
 log = logging.getLogger(__name__)
 
-#: fast: what a 20 s clock runs on. events: other callbacks. send: calls to WeCom. slow: timed jobs.
-LANES = ("fast", "events", "send", "slow")
+#: fast: what a 20 s clock runs on. events: other callbacks. send: calls to WeCom. marks: tags, which
+#: come in tens of thousands and may wait for people's messages. slow: timed jobs.
+LANES = ("fast", "events", "send", "marks", "slow")
 
 _PENDING = "lanes_to_ring"
 # RQ resolves a job by the name of a function, so what the job wakes must be found from here.

@@ -21,7 +21,7 @@ from bot.outbox import ApiPause, CallState, Delivery, Outbox, delivery
 
 # A call may take 2 s to connect and 5 s to answer. On the fast lane a paused worker's welcome must
 # be taken up while its code still lives (20 s).
-_LEASE_SECONDS = {"fast": 9.0, "send": 30.0}
+_LEASE_SECONDS = {"fast": 9.0, "send": 30.0, "marks": 30.0}
 
 _RETURNED = ", ".join(f"o.{name}" for name in Delivery.__dataclass_fields__)
 
@@ -61,6 +61,7 @@ def _claim(returned: str, order: str) -> TextClause:
 _CLAIM = {
     "send": _claim(_RETURNED, "due.not_before, due.id"),
     "fast": _claim(_RETURNED, "due.deadline NULLS LAST, due.id"),
+    "marks": _claim(_RETURNED, "due.not_before, due.id"),
 }
 
 

@@ -38,6 +38,10 @@ from bot import jobs
 from bot.db import Base
 
 
+#: The lanes of `bot.jobs.LANES` on which calls leave.
+LANES = ("fast", "send", "marks")
+
+
 class CallState(StrEnum):
     """Where a call stands. due → sending → done | dead | unknown | expired; due → cancelled."""
 
@@ -217,8 +221,8 @@ def add_many(session: Session, drafts: Sequence[Draft]) -> dict[str, int]:
 
 
 def _values(draft: Draft) -> dict[str, Any]:
-    if draft.lane not in ("fast", "send"):
-        raise ValueError(f"calls leave on fast or send, not {draft.lane!r}")
+    if draft.lane not in LANES:
+        raise ValueError(f"calls leave on {', '.join(LANES)}, not {draft.lane!r}")
     return {
         "kind": draft.kind,
         "api": draft.api,

@@ -4,6 +4,9 @@ Each worker process holds a session lock of PostgreSQL under a number of its own
 connection closes with it, so a lease of an owner whose lock is free need not be waited for; a
 paused one (SIGSTOP) keeps its lock, and its leases run to their end. Taking over early is safe for
 the same reason as taking over late: every write names the lease it belongs to.
+
+A second, shared lock says which lanes are served, so that another process can stand in for one
+whose only worker is just starting again.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import logging
 import secrets
 import select
 import threading
-import time
+import zlib
+from collections.abc import Iterable
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Engine
@@ -23,8 +27,9 @@ log = logging.getLogger(__name__)
 
 # Any number, the same in every process of the product; the second half of the lock is the owner.
 _LOCKS = 7_226_002
+_SERVED = 7_226_003
 _INFO = "presence"
-_AGAIN_SECONDS = 0.1
+_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.1, 1.0
 _LOOK_SECONDS = 5.0
 
 #: Whether the owner of the row `due` is gone. Evaluated once a statement, and only when a lease
@@ -42,8 +47,9 @@ IS_OWNER_GONE = f"""
 class Presence:
     """One process's lock, kept by a thread that notices at once when its connection is lost."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lanes: Iterable[str] = ()) -> None:
         self._engine = engine
+        self._lanes = tuple(lanes)
         self._number = secrets.randbelow(2**31 - 1) + 1
         self._connection: Connection | None = None
         self._held = threading.Event()
@@ -67,13 +73,18 @@ class Presence:
             self._thread.join(_LOOK_SECONDS + 1.0)
 
     def _run(self) -> None:
+        pause = _AGAIN_SECONDS
         while not self._stopping.is_set():
             try:
-                self._watch(self._open())
+                opened = self._open()
+                pause = _AGAIN_SECONDS
+                self._watch(opened)
             except (SQLAlchemyError, OSError, ValueError) as error:
-                log.warning("presence lost reason=%s", type(error).__name__)
+                if self._held.is_set():
+                    log.warning("presence lost reason=%s", type(error).__name__)
             self._close()
-            self._stopping.wait(_AGAIN_SECONDS)
+            self._stopping.wait(pause)
+            pause = min(pause * 1.5, _LONGEST_AGAIN_SECONDS)
 
     def _open(self) -> Connection:
         opened = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -83,7 +94,10 @@ class Presence:
         given = {"locks": _LOCKS, "number": self._number}
         while not opened.scalar(text("SELECT pg_try_advisory_lock(:locks, :number)"), given):
             # The server has not noticed yet that our last connection is gone.
-            time.sleep(_AGAIN_SECONDS)
+            self._stopping.wait(_AGAIN_SECONDS)
+        for lane in self._lanes:
+            served = {"served": _SERVED, "lane": _number_of(lane)}
+            opened.execute(text("SELECT pg_advisory_lock_shared(:served, :lane)"), served)
         self._held.set()
         return opened
 
@@ -104,6 +118,16 @@ class Presence:
                 connection.close()
             except SQLAlchemyError as error:
                 log.info("presence closed reason=%s", type(error).__name__)
+
+
+def is_served(session: Session, lane: str) -> bool:
+    """Whether a living process works on `lane`; until the end of the transaction none begins to."""
+    given = {"served": _SERVED, "lane": _number_of(lane)}
+    return not session.scalar(text("SELECT pg_try_advisory_xact_lock(:served, :lane)"), given)
+
+
+def _number_of(lane: str) -> int:
+    return zlib.crc32(lane.encode()) % 2**31
 
 
 def owner_of(session: Session) -> int | None:

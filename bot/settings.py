@@ -52,10 +52,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SECRET_KEY",
         "generated into VAR_DIR in the sandbox; required otherwise",
-        "key of sessions and signatures; a long random text, the same for every process",
+        "key of sessions and signatures; 32 or more random characters, the same for every process",
     ),
     Setting("WECOM_API_BASE_URL", WECOM_API_BASE_URL, "the platform"),
-    Setting("WECOM_CORP_ID", "unset: sandbox mode", "corp id, starts with ww"),
+    Setting("WECOM_CORP_ID", "unset: sandbox mode", "corp id, starts with ww (or wx)"),
     Setting(
         "WECOM_AGENT_ID",
         "unset: sandbox mode",
@@ -75,7 +75,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "EVENTS_SECRET",
         "generated into VAR_DIR in the sandbox; required otherwise",
-        "HMAC key with which POS, ERP and mall sign /api/v1/events",
+        "HMAC key with which POS, ERP and mall sign /api/v1/events; 32 or more random characters",
     ),
 )
 
@@ -87,6 +87,13 @@ _CORP_NAMES = (
     "WECOM_CALLBACK_AES_KEY",
 )
 _WECOM_NAMES = (*_CORP_NAMES, "WECOM_API_BASE_URL")
+# Who can guess one of them can sign in as anybody, or post purchases.
+_KEY_NAMES = ("SECRET_KEY", "EVENTS_SECRET")
+_SHORTEST_KEY = 32
+# user:password@ (a password may hold anything but an @), then the host and its port.
+_AUTHORITY = re.compile(
+    r"(?:[^@/?]*(?::[^@]*)?@)?(?:\[[^\]]*\]|[^:/?\[\]]*)(?::(?P<port>[^/?]*))?(?:[/?].*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -163,15 +170,24 @@ def _refuse_unknown_wecom_names(given: Mapping[str, str]) -> None:
 
 
 def _require_all(values: Mapping[str, str]) -> None:
-    missing = [n for n in (*_CORP_NAMES, "SECRET_KEY", "EVENTS_SECRET") if n not in values]
+    missing = [n for n in (*_CORP_NAMES, *_KEY_NAMES) if n not in values]
     if missing:
         raise SettingsError(
             f"a WeCom corp is only half set: {', '.join(missing)} must be set too"
             " (or unset every WECOM_* for the sandbox)"
         )
+    for name in _KEY_NAMES:
+        if len(values[name]) < _SHORTEST_KEY:
+            raise SettingsError(
+                f"{name} must be at least {_SHORTEST_KEY} random characters,"
+                f" {len(values[name])} were given"
+            )
 
 
 def _wecom(values: Mapping[str, str]) -> WeComSettings:
+    corp_id = values["WECOM_CORP_ID"]
+    if not re.fullmatch(r"w[wx][A-Za-z0-9]{1,62}", corp_id):
+        raise SettingsError("WECOM_CORP_ID must be ww (or wx) with letters and digits behind it")
     agent_id = values["WECOM_AGENT_ID"]
     if not re.fullmatch(r"[0-9]{1,10}", agent_id):
         raise SettingsError("WECOM_AGENT_ID must be an integer such as 1000002")
@@ -187,7 +203,7 @@ def _wecom(values: Mapping[str, str]) -> WeComSettings:
         api_base_url=_http_url(
             "WECOM_API_BASE_URL", values.get("WECOM_API_BASE_URL", WECOM_API_BASE_URL)
         ),
-        corp_id=values["WECOM_CORP_ID"],
+        corp_id=corp_id,
         agent_id=int(agent_id),
         app_secret=values["WECOM_APP_SECRET"],
         callback_token=token,
@@ -217,15 +233,34 @@ def _database_url(text: str | None) -> str | None:
     if text is None:
         return None
     match = re.match(r"(postgresql|postgres|postgresql\+psycopg)://(.+)", text)
-    if match is None:
-        raise SettingsError("DATABASE_URL must be postgresql://user:password@host:5432/name")
+    if match is None or not _has_good_port(match[2]):
+        # The value is not shown, for it may hold a password.
+        raise SettingsError(
+            "DATABASE_URL must be postgresql://user:password@host:5432/name,"
+            " with a port from 1 to 65535"
+        )
     return f"postgresql://{match[2]}"
 
 
 def _redis_url(text: str | None) -> str | None:
-    if text is not None and not re.match(r"(rediss?|unix)://.", text):
-        raise SettingsError("REDIS_URL must be redis://host:6379/0 (or rediss://, unix://)")
+    match = re.match(r"(rediss?|unix)://(.+)", text or "")
+    is_wrong = match is None or (match[1] != "unix" and not _has_good_port(match[2]))
+    if text is not None and is_wrong:
+        raise SettingsError(
+            "REDIS_URL must be redis://host:6379/0 (or rediss://, unix://),"
+            " with a port from 1 to 65535"
+        )
     return text
+
+
+def _has_good_port(rest: str) -> bool:
+    found = _AUTHORITY.fullmatch(rest)
+    if found is None:
+        return False
+    port = found["port"]
+    return port is None or (
+        re.fullmatch(r"[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535
+    )
 
 
 def _sandbox_secrets(var_dir: Path) -> dict[str, str]:

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import logging
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,12 @@ BODY_LIMIT = 8 * 1024 * 1024
 MOST_EVENTS = 10_000
 _CLOCK_SECONDS = 300
 _TRIES = 3
+# Longer digits are no amount, no number of anything, and slow to read.
+_MOST_DIGITS = 64
+# More than any event has, and far less than what a reader of JSON gets lost in.
+_DEEPEST = 50
+# A text with its quotes (an unended one runs to the end), or a bracket.
+_TEXT_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 # Deadlock and serialization failure: nothing was written, and trying again helps.
 _TRANSIENT = {"40P01", "40001"}
 
@@ -92,7 +100,11 @@ def _check_signature(bot: Bot, body: bytes) -> None:
 
 
 def _entries(body: bytes) -> Iterator[Any]:
-    """The events of the body; a broken line is one bad event, a broken array the whole request."""
+    """The events of the body; a broken line is one bad event, a broken array the whole request.
+
+    What is JSON but no number to keep (NaN, 5,000 digits), or nested without end, is for the check
+    of its own event to refuse.
+    """
     try:
         words = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -125,11 +137,41 @@ def _line(line: str) -> Any:
 
 
 def _parse(words: str) -> Any:
-    return json.loads(words, parse_constant=_no_constant)
+    try:
+        return _read(words)
+    except RecursionError:
+        return _read(_shallow(words))
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _read(words: str) -> Any:
+    return json.loads(words, parse_constant=float, parse_int=_whole, parse_float=_number)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else math.nan
+
+
+def _number(digits: str) -> float:
+    return float(digits) if len(digits) <= _MOST_DIGITS else math.nan
+
+
+def _shallow(words: str) -> str:
+    """The same JSON with everything below the deepest level cut out, for its event to be refused."""
+    kept: list[str] = []
+    depth = start = 0
+    for found in _TEXT_OR_BRACKET.finditer(words):
+        sign = found[0]
+        if sign in ("[", "{"):
+            depth += 1
+            if depth == _DEEPEST:
+                kept.append(words[start : found.start()])
+        elif sign in ("]", "}"):
+            depth -= 1
+            if depth == _DEEPEST - 1:
+                kept.append("null")
+                start = found.end()
+    # What was never closed is no JSON: the reader says so.
+    return "".join(kept) if depth >= _DEEPEST else "".join(kept) + words[start:]
 
 
 def _keep(bot: Bot, entries: list[Any]) -> IntakeResult:

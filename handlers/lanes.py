@@ -218,6 +218,8 @@ LANES: dict[str, Lane] = {
         0.5,
     ),
     "send": Lane((_calls("send", 32),), 1.0),
+    # WeCom refuses more than a few mark_tag calls at once (45033).
+    "marks": Lane((_calls("marks", 4),), 1.0),
     "slow": Lane(
         (Source("runs", _due_runs, work_run, 1), Source("spool", _spooled, _drain_spool, 1)), 2.0
     ),

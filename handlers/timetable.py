@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot import retention, runs
 from bot.bot import Bot
-from bot.clock import SHANGHAI, business_day
+from bot.clock import SHANGHAI, at, business_day
 from bot.crm import brand, calendar, sync
 from bot.db import transaction
 from content_library import materials
@@ -37,19 +37,38 @@ NIGHTLY: tuple[tuple[str, Callable[[Session, date], int]], ...] = (
 )
 
 
+# What a missed night still does for its own day; the rest would write the past over the present.
+_OF_THE_PAST = frozenset({"enrollment.enroll_due"})
+
+
 def nightly(bot: Bot, day: date) -> int:
-    """Scores, stages, tags, enrollments and the plan of one day; returns tasks opened."""
+    """Scores, stages, tags, enrollments and the plan of one day; returns tasks opened.
+
+    A past day is a missed night: whom it should have enrolled is enrolled, and everything else is
+    done as of today, for what is past can be caught up and not be done over. Older than the
+    brand's catch-up days: 0, nothing is done. A future day is planned ahead (`planning.plan`).
+    """
+    now = bot.clock.now()
+    stands_on = max(day, business_day(now))
+    if day < stands_on and _is_too_old(bot, day, stands_on):
+        log.info("nightly day=%s is too old to be caught up", day)
+        return 0
     for name, step in NIGHTLY:
-        _step(bot, name, day, step)
+        _step(bot, name, day if name in _OF_THE_PAST else stands_on, step)
     opened = _step(
         bot,
         "planning.plan",
-        day,
-        lambda session, day: planning.plan(session, day, bot.clock.now()).opened,
+        stands_on,
+        lambda session, day: planning.plan(session, day, now).opened,
     )
     while _step(bot, "marks.push_pending", day, lambda session, _: marks.push_pending(session)):
         pass
     return opened
+
+
+def _is_too_old(bot: Bot, day: date, today: date) -> bool:
+    with bot.sessions() as session:
+        return day < today - timedelta(days=brand.settings(session).catch_up_days)
 
 
 def _step(bot: Bot, name: str, day: date, step: Callable[[Session, date], int]) -> int:
@@ -62,7 +81,13 @@ def _step(bot: Bot, name: str, day: date, step: Callable[[Session, date], int]) 
 
 
 def morning(bot: Bot, day: date) -> int:
-    """The digest cards of the day; returns how many guides get one."""
+    """The digest cards of the day; returns how many guides get one.
+
+    Only today has a morning: the guides' day is over, or its tasks are not decided yet.
+    """
+    if day != business_day(bot.clock.now()):
+        log.info("morning day=%s is not today, nothing is prepared", day)
+        return 0
     with transaction(bot.sessions) as session:
         return digests.prepare(session, day, bot.clock.now(), bot.settings)
 
@@ -124,7 +149,8 @@ def look(bot: Bot) -> list[str]:
     with transaction(bot.sessions) as session:
         for entry in timetable(session):
             is_wanted = _is_due(entry, now) and _may_start(session, entry, day)
-            if is_wanted and runs.request(session, entry.job, day):
+            again = is_wanted and _was_early(session, bot, entry.job, day)
+            if is_wanted and runs.request(session, entry.job, day, again=again):
                 asked.append(entry.job)
     return asked
 
@@ -138,6 +164,15 @@ def _is_due(entry: Daily, now: datetime) -> bool:
 def _may_start(session: Session, entry: Daily, day: date) -> bool:
     # A digest of tasks that are not planned yet would be an empty one.
     return entry.job != "morning" or runs.has_ended(session, "nightly", day)
+
+
+def _was_early(session: Session, bot: Bot, job: str, day: date) -> bool:
+    """Whether the job of `day` was over before the day began, and so has still to be done."""
+    run = runs.JobRun
+    # Ends are written by the database, whose clock a sandbox's may have left behind.
+    begins = at(day, 0) - bot.clock.offset()
+    early = select(run.job).where(run.job == job, run.day == day, run.done_at < begins)
+    return session.scalar(early) is not None
 
 
 def tick(bot: Bot) -> None:
@@ -156,9 +191,14 @@ def tick(bot: Bot) -> None:
 
 
 def run_now(bot: Bot, job: str, day: date) -> int:
-    """Do a job here and now, for a person who asks; the run is written down like any other."""
+    """Do a job here and now, for a person who asks; the run is written down like any other.
+
+    A day that has not begun is not written down: its own run is still to come.
+    """
     began = bot.clock.now()
     rows = JOBS[job](bot, day)
+    if day > business_day(began):
+        return rows
     done = {
         "state": runs.RunState.DONE,
         "rows": rows,

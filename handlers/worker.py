@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bot.bot import Bot
+from bot.db import transaction
 from bot.jobs import Doorkeeper
-from bot.presence import Presence
+from bot.presence import Presence, is_served
 from handlers.lanes import LANES, Source
 
 log = logging.getLogger(__name__)
@@ -72,29 +73,30 @@ class _Hands:
 
 
 class Crew:
-    """Works on some lanes, each in threads of its own, so that none can starve another."""
+    """Works on some lanes, each in threads of its own, so that none can starve another.
 
-    def __init__(self, bot: Bot, lanes: Iterable[str]) -> None:
+    Lanes it `stands_in_for` it works on only while no living process does: a welcome does not wait
+    until the one fast worker has started again.
+    """
+
+    def __init__(self, bot: Bot, lanes: Iterable[str], stands_in_for: Iterable[str] = ()) -> None:
         self._bot = bot
         self._lanes = tuple(lanes)
+        self._stands_in_for = tuple(stands_in_for)
         self._stopping = threading.Event()
         self._hands: list[_Hands] = []
         self._loops: list[threading.Thread] = []
         self._doorkeeper: Doorkeeper | None = None
-        self._presence = Presence(bot.engine)
+        self._presence = Presence(bot.engine, self._lanes)
 
     def start(self) -> None:
         """Begin: bells are listened to if there is a Redis, and every lane looks by itself."""
         self._presence.start(self._bot.sessions)
         for lane in self._lanes:
-            alarm = self._bot.bells.alarm(lane)
-            hands = [_Hands(self._bot, source, alarm) for source in LANES[lane].sources]
-            self._hands += hands
-            loop = threading.Thread(
-                target=self._loop, args=(lane, hands, alarm), name=f"lane-{lane}", daemon=True
-            )
-            loop.start()
-            self._loops.append(loop)
+            self._begin(lane, self._bot.bells.alarm(lane))
+        for lane in self._stands_in_for:
+            # Not the bell's alarm: it rings for whoever serves the lane, also from here.
+            self._begin(lane, threading.Event(), stands_in=True)
         if self._bot.bells.redis_url is not None:
             self._doorkeeper = Doorkeeper(self._bot.bells.redis_url, self._lanes, self._bot.bells)
             self._doorkeeper.start()
@@ -119,22 +121,44 @@ class Crew:
         log.info("worker lanes=%s stopped clean=%s", ",".join(self._lanes), clean)
         return clean
 
-    def _loop(self, lane: str, hands: Sequence[_Hands], alarm: threading.Event) -> None:
+    def _begin(self, lane: str, alarm: threading.Event, *, stands_in: bool = False) -> None:
+        hands = [_Hands(self._bot, source, alarm) for source in LANES[lane].sources]
+        self._hands += hands
+        loop = threading.Thread(
+            target=self._loop,
+            args=(lane, hands, alarm, stands_in),
+            name=f"lane-{lane}",
+            daemon=True,
+        )
+        loop.start()
+        self._loops.append(loop)
+
+    def _loop(
+        self, lane: str, hands: Sequence[_Hands], alarm: threading.Event, stands_in: bool
+    ) -> None:
         look = LANES[lane].look_seconds
         while not self._stopping.is_set():
             alarm.clear()
-            found = 0
-            for one in hands:
-                try:
-                    found += one.take()
-                except Exception as error:  # PostgreSQL is away, or whatever: look again
-                    log.warning("lane=%s cannot look reason=%s", lane, type(error).__name__)
-                    self._stopping.wait(_AFTER_FAILURE_SECONDS)
+            found = sum([self._look(lane, one, stands_in) for one in hands])
             if not found:
                 alarm.wait(look)
 
+    def _look(self, lane: str, hands: _Hands, stands_in: bool) -> int:
+        try:
+            if stands_in and self._is_served(lane):
+                return 0
+            return hands.take()
+        except Exception as error:  # PostgreSQL is away, or whatever: look again
+            log.warning("lane=%s cannot look reason=%s", lane, type(error).__name__)
+            self._stopping.wait(_AFTER_FAILURE_SECONDS)
+            return 0
 
-def run_lanes(bot: Bot, lanes: Sequence[str]) -> None:
+    def _is_served(self, lane: str) -> bool:
+        with transaction(self._bot.sessions) as session:
+            return is_served(session, lane)
+
+
+def run_lanes(bot: Bot, lanes: Sequence[str], stands_in_for: Sequence[str] = ()) -> None:
     """Work on `lanes` until SIGTERM or SIGINT; what is in hand is finished first.
 
     To be called from the main thread of a worker process, which owns `bot` alone.
@@ -146,7 +170,7 @@ def run_lanes(bot: Bot, lanes: Sequence[str]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    crew = Crew(bot, lanes)
+    crew = Crew(bot, lanes, stands_in_for)
     crew.start()
     told.wait()
     crew.stop()

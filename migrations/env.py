@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from bot import inbox, limiter, outbox, runs
 from bot.crm import changes, models, sign_ins, sync
 from bot.db import Base, create_database_engine

@@ -18,17 +18,23 @@ from sqlalchemy.orm import Session
 from sop import writing
 from sop.running import Rules
 
-# Yesterday's open tasks compete again; what they had claimed is free, the words grow old.
+# Yesterday's open tasks compete again; what they had claimed is free, the words grow old. So does
+# what was planned ahead of its day: nobody had it on her list yet, and this night knows more.
 _CARRY = text(
     """
     WITH carried AS (
         UPDATE task
         SET state = 'deferred', planned_on = NULL, number = NULL, words = NULL,
-            announced_at = NULL, state_reason = '前一天没有做', held_by = 'undone',
-            why = why || jsonb_build_object('deferred',
-                COALESCE(why -> 'deferred', '{}')
-                || jsonb_build_object(planned_on::text, '列入了清单，没有做'))
-        WHERE state = 'open' AND planned_on < :day
+            announced_at = NULL,
+            state_reason = CASE WHEN planned_on < :day THEN '前一天没有做' END,
+            held_by = CASE WHEN planned_on < :day THEN 'undone' END,
+            why = CASE
+                WHEN planned_on < :day THEN why || jsonb_build_object('deferred',
+                    COALESCE(why -> 'deferred', '{}')
+                    || jsonb_build_object(planned_on::text, '列入了清单，没有做'))
+                ELSE why - 'rank'
+            END
+        WHERE state = 'open' AND (planned_on < :day OR (why -> 'rank') ? 'ahead')
           AND (:everyone OR contact_id = ANY(:contact_ids))
         RETURNING id
     ), freed AS (
@@ -57,7 +63,8 @@ _DECIDE = text(
     WITH pool AS MATERIALIZED (
         SELECT t.id, t.contact_id, t.due_on, g.id AS guide_id, g.store_id, p.is_paused,
                g.is_active, g.is_active AND NOT p.is_paused AS can_run,
-               s.title, COALESCE(s.priority, 50) AS priority, s.position, p.id AS sop_id, p.name AS sop_name,
+               s.title,
+               COALESCE(s.priority, 50) AS priority, s.position, p.id AS sop_id, p.name AS sop_name,
                claim.touched_on AS claimed_on, claim.title AS claimed_title,
                COALESCE(value.monetary, 0) AS value, GREATEST(:day - t.due_on, 0) AS waited,
                COALESCE(s.priority, 50) * 100 + COALESCE(value.monetary, 0) * 10
@@ -144,13 +151,15 @@ _DECIDE = text(
             why = t.why || CASE
                 WHEN v.opens THEN jsonb_build_object('rank', jsonb_build_object(
                     'priority', v.priority, 'value', v.value, 'waited', v.waited,
-                    'before', v.rivals - 1, 'place', v.next_number))
+                    'before', v.rivals - 1, 'place', v.next_number)
+                    || CASE WHEN :ahead THEN jsonb_build_object('ahead', true) ELSE '{}' END)
                 ELSE jsonb_build_object('deferred',
                     COALESCE(t.why -> 'deferred', '{}')
                     || jsonb_build_object(CAST(:day AS text), v.reason))
             END
         FROM verdict AS v
         WHERE t.id = v.id
+          AND (v.opens OR NOT :ahead)
           AND (v.opens OR t.state_reason IS DISTINCT FROM v.reason
                OR t.guide_id IS DISTINCT FROM v.guide_id
                OR NOT (COALESCE(t.why -> 'deferred', '{}') ? CAST(:day AS text)))
@@ -174,7 +183,7 @@ class Decided:
 
 
 def carry_over(session: Session, day: date, contact_ids: Sequence[int] | None) -> int:
-    """Put tasks left open on earlier days back into the pool."""
+    """Put tasks left open on earlier days, or planned ahead, back into the pool."""
     row = session.execute(_CARRY, {"day": day, **_who(contact_ids)}).one()
     return int(row[0])
 
@@ -184,8 +193,19 @@ def expire(session: Session, day: date, now: datetime, contact_ids: Sequence[int
     return writing.rows(session, _EXPIRE, {"day": day, "now": now, **_who(contact_ids)})
 
 
-def decide(session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None) -> Decided:
-    """Open and number what both caps allow, claim the touches; say why the rest waits."""
+def decide(
+    session: Session,
+    day: date,
+    rules: Rules,
+    contact_ids: Sequence[int] | None,
+    *,
+    ahead: bool = False,
+) -> Decided:
+    """Open and number what both caps allow, claim the touches; say why the rest waits.
+
+    `ahead`: `day` has not begun. What waits is left as it stands, and what opens is marked, so
+    that the plan of a day that has begun takes it back.
+    """
     reach = timedelta(days=max(rules.touch_gap_days - 1, 0))
     # Without a gap nothing is too near: an empty window.
     first, last = (day - reach, day + reach) if rules.touch_gap_days else (day, day - timedelta(1))
@@ -197,6 +217,7 @@ def decide(session: Session, day: date, rules: Rules, contact_ids: Sequence[int]
             "gap_last": last,
             "gap_days": rules.touch_gap_days,
             "seats": rules.tasks_per_guide,
+            "ahead": ahead,
             **_who(contact_ids),
         },
     ).one()

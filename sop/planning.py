@@ -1,7 +1,8 @@
 """The plan of a day (排期): from enrollments to numbered tasks, in a constant number of statements.
 
 The night plans everybody; an event plans its contacts at once under the same caps. Both are
-repeatable: every step is guarded by a unique key or by a state it has left.
+repeatable: every step is guarded by a unique key or by a state it has left. A day that has not
+begun may be planned ahead: nothing of today is touched, and the night of that day plans it anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import date, datetime
 
 from sqlalchemy.orm import Session
 
+from bot.clock import business_day
 from sop import candidates, caps, enrollment, running, turn, words
 from sop.running import Rules
 
@@ -36,11 +38,15 @@ def plan(
 ) -> PlanResult:
     """Make the tasks of `day`; `contact_ids` limits the run to these customers.
 
+    A `day` later than that of `now` is planned ahead: nobody is withdrawn, and nothing expires or
+    is carried over, for that is decided by the days until then.
     Runs after `enrollment.enroll_due`, one run at a time. The number of statements depends on the
     number of versions only, plus a few for every two thousand tasks opened (their words).
     """
     turn.take(session)
     rules = Rules.read(session)
+    if day > business_day(now):
+        return _plan_ahead(session, day, rules, contact_ids)
     ended = enrollment.withdraw_ended(session, day, contact_ids, now=now)
     carried = caps.carry_over(session, day, contact_ids)
     created = 0
@@ -52,3 +58,16 @@ def plan(
     if decided.opened:
         words.render(session, day, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, ended, expired, carried)
+
+
+def _plan_ahead(
+    session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None
+) -> PlanResult:
+    created = sum(
+        candidates.create(session, version, day, rules, contact_ids)
+        for version in running.in_use(session)
+    )
+    decided = caps.decide(session, day, rules, contact_ids, ahead=True)
+    if decided.opened:
+        words.render(session, day, contact_ids)
+    return PlanResult(created, decided.opened, decided.deferred, 0, 0, 0)

@@ -23,9 +23,11 @@ from sop.triggers import Trigger, nearest
 from tagging import conditions
 
 KINDS: dict[str, str] = {"chat": "私聊", "call": "电话", "invite": "邀约"}
+_USUAL_KIND = "chat"
 _NOT_YET: dict[str, str] = {"mass_message": "群发", "moment": "朋友圈", "group_message": "群消息"}
 _KEYS = ("name", "trigger", "audience", "steps")
-_STEP_KEYS = ("key", "day", "at", "kind", "title", "talking_point", "materials", "priority")
+#: What a step may say.
+STEP_KEYS = ("key", "day", "at", "kind", "title", "talking_point", "materials", "priority")
 _MOST_STEPS = 60
 _MOST_MATERIALS = 9
 _EARLIEST_DAY, _LATEST_DAY = -90, 3650
@@ -88,8 +90,13 @@ def check(session: Session, spec: Mapping[str, Any]) -> Checked:
     return Checked(trigger, None if audience is None else dict(audience), steps, warnings)
 
 
+def settle(session: Session, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """`check`, then the `normal` form: what `spec_of` will say once the spec is stored."""
+    return normal({**spec, "trigger": check(session, spec).trigger})
+
+
 def normal(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec without defaults and step keys: two specs that mean the same are equal."""
+    """A checked spec without defaults and step keys: two specs that mean the same are equal."""
     trigger = {
         key: value.isoformat()[:10] if hasattr(value, "isoformat") else value
         for key, value in dict(spec["trigger"]).items()
@@ -136,9 +143,9 @@ def spec_of(session: Session, version_id: int, *, with_keys: bool = False) -> di
 
 def _normal_step(step: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {"day": step["day"]}
-    if step.get("at") is not None:
+    if step.get("at"):
         plain["at"] = step["at"]
-    plain |= {"kind": step["kind"], "title": step["title"]}
+    plain |= {"kind": step.get("kind") or _USUAL_KIND, "title": step["title"].strip()}
     if step.get("talking_point"):
         plain["talking_point"] = step["talking_point"]
     if step.get("materials"):
@@ -156,13 +163,15 @@ def _step(
 
     if not isinstance(item, Mapping):
         raise UserError(f"第 {place} 步写得不对", field=f"steps.{place - 1}")
-    _known_keys(item, _STEP_KEYS, f"第 {place} 步", f"steps.{place - 1}")
-    kind, title = item.get("kind", "chat"), item.get("title")
+    _known_keys(item, STEP_KEYS, f"第 {place} 步", f"steps.{place - 1}")
+    kind, title = item.get("kind") or _USUAL_KIND, item.get("title")
     day: Any = item.get("day")
+    if not isinstance(kind, str):
+        raise wrong("kind", "的方式要是文字")
     if kind in _NOT_YET:
         raise wrong("kind", f"的「{_NOT_YET[kind]}」还不能用，请先用私聊、电话或邀约")
     if kind not in KINDS:
-        raise wrong("kind", f"没有「{kind}」这种方式{nearest(str(kind), KINDS)}")
+        raise wrong("kind", f"没有「{kind}」这种方式{nearest(kind, KINDS)}")
     if not isinstance(title, str) or not 0 < len(title.strip()) <= _TITLE_LENGTH:
         raise wrong("title", f"要有标题，最多 {_TITLE_LENGTH} 个字")
     if not _is_int(day) or not _EARLIEST_DAY <= day <= _LATEST_DAY:
@@ -219,9 +228,11 @@ def _talking_point(name: Any, kind: str, place: int, known: _Known) -> int | Non
         if kind == "chat":
             raise UserError(f"第 {place} 步要选一条话术", field=field)
         return None
-    point_id = known.talking_points.get(str(name))
+    if not isinstance(name, str):
+        raise UserError(f"第 {place} 步的话术要写名称", field=field)
+    point_id = known.talking_points.get(name)
     if point_id is None:
-        close = nearest(str(name), known.talking_points)
+        close = nearest(name, known.talking_points)
         raise UserError(f"第 {place} 步的话术「{name}」不存在{close}", field=field)
     try:
         talking_points.check_variants(known.variants.get(point_id, []), field=field)
@@ -239,10 +250,12 @@ def _materials(names: Any, place: int, known: _Known) -> list[int]:
     if not isinstance(names, list) or len(names) > _MOST_MATERIALS:
         raise UserError(f"第 {place} 步的素材要是列表，最多 {_MOST_MATERIALS} 个", field=field)
     for name in names:
-        if str(name) not in known.materials:
-            close = nearest(str(name), known.materials)
+        if not isinstance(name, str):
+            raise UserError(f"第 {place} 步的素材要写名称", field=field)
+        if name not in known.materials:
+            close = nearest(name, known.materials)
             raise UserError(f"第 {place} 步的素材「{name}」不存在{close}", field=field)
-    return [known.materials[str(name)] for name in names]
+    return [known.materials[name] for name in names]
 
 
 def _known_keys(item: Mapping[str, Any], known: Sequence[str], where: str, field: str) -> None:

@@ -3,7 +3,7 @@
 Keys of the structure: `sop`, `version`, `step`, `kind` (of the trigger), `trigger` (the fact that
 matched), `noun` (what a countdown speaks of), `audience` (the condition in words), `anchored_on`;
 from the caps: `rank` (priority, value, waited days, how many others of the customer it went
-before, its place) and `deferred` (day → why not on that day).
+before, its place; `ahead` where the day had not begun) and `deferred` (day → why not on that day).
 """
 
 from __future__ import annotations

@@ -165,6 +165,7 @@ def _draft(row: Any) -> outbox.Draft:
         # The rows leave PENDING in the same transaction, so no second push writes this call again.
         dedupe_key=f"mark:{row.relation_id}:{uuid.uuid4().hex}",
         order_key=f"mark:{row.relation_id}",
+        lane="marks",
         subject={
             "relation_id": row.relation_id,
             "contact_id": row.contact_id,

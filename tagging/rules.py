@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,9 @@ from tagging.models import MarkState, Tag, TagAssignment, TagRule, TagSource
 from tagging.scope import only
 
 log = logging.getLogger("daogou.tagging")
+
+# Fewer new rows than this do not make the planner's picture of the table wrong.
+_MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ def apply(
         for tag_id, matches in by_tag.items()
         if tag_id not in broken_tags
     )
-    return given + taken + _take_orphans(session, contact_ids)
+    changed = given + taken + _take_orphans(session, contact_ids)
+    if contact_ids is None and changed > _MANY_ROWS:
+        # Plans come next, and would be made for the table as it was before the night.
+        session.execute(text("ANALYZE tag_assignment"))
+    return changed
 
 
 def _active_rules(session: Session, day: date) -> tuple[list[_Rule], set[int]]:

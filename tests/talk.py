@@ -12,80 +12,39 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from bot.bells import Bells
-from bot.bot import Bot
-from bot.clock import Clock, business_day
+from bot.clock import business_day
 from bot.crm.models import Guide
 from bot.sandbox import codes, kf_actors, knobs
-from bot.sandbox.config import SandboxConfig
-from bot.sandbox.serving import serve
-from bot.settings import Settings, WeComSettings
+from bot.sandbox.town import Effect
 from bot.wecom.events import ContactAdded, KfArrived
-from bot.wecom.gateway import Gateway
-from bot.wecom.tokens import TokenStore
 from handlers.lanes import LANES, Source
 from sop.models import Enrollment, Sop, SopStep, SopVersion, Task, TaskState
 from tests.factories import Make
+from tests.world import CORP, KFID, World
 
-CORP, AGENT = "ww1", 1000002
-KFID = "wkXingHe"
 GUIDE, CUSTOMER = "wangfang", "wmHanMei"
 
 _numbers = itertools.count(1)
 
 
-class Talk:
-    """The guide 王芳 of 南京路店 in both worlds, the customer 韩梅 only in WeCom's so far."""
+class Talk(World):
+    """The guide 王芳 of 南京路店 in both worlds, the customer 韩梅 only in WeCom's so far.
+
+    The same world as the scenarios', in real time; but events are handed over by the test itself,
+    and only the calls they cause are made by `settle`.
+    """
 
     def __init__(self, path: Path, engine: Engine, sessions: sessionmaker[Session]) -> None:
-        self.clock = Clock(path / "offset")
-        config = SandboxConfig(
-            db_path=path / "sandbox.db",
-            corp_id=CORP,
-            agent_id=AGENT,
-            app_secret="app-secret",
-            callback_token="token",
-            callback_aes_key="abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-            callback_url="http://127.0.0.1:9/wecom/callback",
-            events_url="http://127.0.0.1:9/events",
-            events_secret="events-secret",
-            clock=self.clock,
-            public_base_url="http://127.0.0.1:8000/sandbox",
-        )
-        self.running = serve(config)
-        self.town = self.running.town
-        # These tests hand events over themselves; nobody listens at the callback address.
-        knobs.turn(self.town, callback_paused=True)
-        wecom = WeComSettings(
-            api_base_url=self.running.platform_url,
-            corp_id=CORP,
-            agent_id=AGENT,
-            app_secret="app-secret",
-            callback_token="token",
-            callback_aes_key="abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-        )
-        settings = Settings(
-            database_url=None,
-            redis_url=None,
-            var_dir=path,
-            port=8000,
-            public_base_url="http://127.0.0.1:8000",
-            secret_key="secret",
-            wecom=wecom,
-            events_secret="events-secret",
-            sandbox=True,
-        )
-        tokens = TokenStore(sessions, "secret")
-        gateway = Gateway(wecom, tokens=tokens, limiter=None, clock=self.clock)
-        self.bot = Bot(settings, self.clock, engine, sessions, gateway, Bells(None))
+        super().__init__(path, engine.url.render_as_string(hide_password=False), None, start=None)
+        self.clock = self.bot.clock
         self.sessions = sessions
+        knobs.turn(self.town, callback_paused=True)
         self._fill()
 
     def _fill(self) -> None:
         store = self.town.add_department("南京路店", code="store:SH001")
         self.town.add_member(GUIDE, "王芳", department_id=store)
         self.town.add_member("liuyang", "刘洋", department_id=store)
-        self.town.add_customer("韩梅", external_userid=CUSTOMER, gender=2)
         self.town.add_kf_account("星河客服", open_kfid=KFID, servicers=[GUIDE])
         with self.sessions() as session, session.begin():
             make = Make(session)
@@ -131,7 +90,7 @@ class Talk:
 
     def settle(self) -> None:
         """Make the calls that are due; nothing else of the worker runs here."""
-        sources = [*LANES["fast"].sources, *LANES["send"].sources]
+        sources = [*LANES["fast"].sources, *LANES["send"].sources, *LANES["marks"].sources]
         while sum(self._work(source) for source in sources):
             pass
 
@@ -141,13 +100,10 @@ class Talk:
             source.work(self.bot, piece)
         return len(pieces)
 
-    def effects(self, kind: str) -> list[Any]:
-        return self.town.effects(kind)
-
-    def stop(self) -> None:
-        self.running.stop()
-        self.bot.gateway.close()
-        self.bot.bells.close()
+    def effects(self, kind: str, who: str | None = None) -> list[Effect]:
+        """What reached people so far; nothing is worked off for it."""
+        found = self.town.effects(kind)
+        return [one for one in found if who is None or who in (one.who, one.external_userid)]
 
 
 @pytest.fixture

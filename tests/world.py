@@ -1,8 +1,9 @@
 """The whole product with a pretend WeCom on the wire, and the people of one small brand (世界).
 
-One loopback port serves the web app with the sandbox mounted in it, as `daogou web` does; callbacks
-and purchases arrive over HTTP. The work of the worker and of the clock is done by `settle`, `night`
-and `morning`, so that a test knows when everything is done. Time stands at `START` and runs forward.
+One loopback port serves the web app with the sandbox mounted in it, as `daogou web` does;
+callbacks and purchases arrive over HTTP. The work of the worker and of the clock is done by
+`settle`, `night` and `morning`, so that a test knows when everything is done. Time begins at
+`START` and runs forward.
 """
 
 from __future__ import annotations
@@ -72,11 +73,19 @@ class _Quiet(WSGIRequestHandler):
 class World:
     """An installation, its corp and its people. `settle` brings everything to rest."""
 
-    def __init__(self, path: Path, database_url: str, redis_url: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        database_url: str,
+        redis_url: str | None,
+        *,
+        start: datetime | None = START,
+    ) -> None:
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         self._path = path
-        ahead = START - datetime.now(UTC)
-        (path / "clock").write_text(f"{ahead.total_seconds()}\n", encoding="ascii")
+        if start is not None:
+            ahead = start - datetime.now(UTC)
+            (path / "clock").write_text(f"{ahead.total_seconds()}\n", encoding="ascii")
         # The port must be known before the app is built that stands behind it.
         self._server = make_server(
             "127.0.0.1",
@@ -371,9 +380,7 @@ class GuideActor:
         """Presses a button of the newest card that has it."""
         for one in reversed(self.messages()):
             if one.payload["msgtype"] == "template_card" and key in json.dumps(one.payload):
-                guide_actors.click_card(
-                    self._world.town, self.userid, one.payload["msgid"], key
-                )
+                guide_actors.click_card(self._world.town, self.userid, one.payload["msgid"], key)
                 return
         raise AssertionError(f"no card with {key}")
 

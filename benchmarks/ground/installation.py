@@ -28,7 +28,8 @@ from handlers.commands import processes
 
 ROOT = Path(__file__).parents[2]
 KEYS = CallbackKeys("benchmarktoken", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "wwbenchmark")
-_START_SECONDS = 60.0
+# A busy machine takes its time to import everything.
+_START_SECONDS = 240.0
 _STOP_SECONDS = 30.0
 
 
@@ -117,7 +118,7 @@ def running(
             )
             log.close()
         if port is not None:
-            _wait_for_answer(port, started[0])
+            _wait_for_answer(port, started[0], install.folder / "0.log")
         yield
     finally:
         for process in reversed(started):
@@ -137,7 +138,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for_answer(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -151,4 +152,4 @@ def _wait_for_answer(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
         finally:
             connection.close()
-    raise RuntimeError(f"nothing answers on port {port}")
+    raise RuntimeError(f"nothing answers on port {port}: {log.read_text()[-2000:]}")

@@ -120,6 +120,11 @@ def optional_day_of_year(
     return year, month, day
 
 
+def shown(text: str) -> str:
+    """A text as it can be sent back: half a character becomes the sign for an unreadable one."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 def check_storable(value: Any, *, depth: int = 0) -> None:
     """Refuse what a JSON column cannot keep: NUL, broken characters, too deep nesting."""
     if depth > 8:

@@ -249,4 +249,4 @@ def _write(session: Session, receipts: Sequence[Receipt]) -> None:
 
 def _id_of(event: object) -> str | None:
     value = event.get("id") if isinstance(event, Mapping) else None
-    return value[:128] if isinstance(value, str) else None
+    return event_fields.shown(value[:128]) if isinstance(value, str) else None

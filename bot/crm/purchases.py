@@ -1,4 +1,9 @@
-"""Purchases (消费记录) and refunds: to the fen, once each, whichever comes first."""
+"""Purchases (消费记录) and refunds: to the fen, once each, whichever comes first.
+
+What an order cost is its own `amount_fen`, at least 0; its lines need not add up to it, for tills
+round and take discounts off as they like, also as a line below 0. More may come back than was
+paid: every refund is kept as it was told, but an order is never worth less than nothing.
+"""
 
 from __future__ import annotations
 
@@ -92,8 +97,9 @@ _SETTLE = text(
         SELECT o.source, o.order_no, COALESCE(sum(f.amount_fen), 0) AS total
         FROM orders o LEFT JOIN refund f USING (source, order_no) GROUP BY 1, 2
     )
-    UPDATE purchase p SET refunded_fen = s.total FROM sums s
-    WHERE p.source = s.source AND p.order_no = s.order_no AND p.refunded_fen <> s.total
+    UPDATE purchase p SET refunded_fen = LEAST(s.total, p.amount_fen) FROM sums s
+    WHERE p.source = s.source AND p.order_no = s.order_no
+      AND p.refunded_fen <> LEAST(s.total, p.amount_fen)
     """
 )
 _ADOPT_STORES = text(
@@ -105,7 +111,10 @@ _ADOPT_STORES = text(
 
 
 def read(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The order of a `purchase` event; UserError names the field that is wrong."""
+    """The order of a `purchase` event; UserError names the field that is wrong.
+
+    The lines tell what was bought, `amount_fen` what was paid; whether they agree is not asked.
+    """
     detail: dict[str, Any] = {
         "order_no": event_fields.short_text(event, "order_no", limit=128),
         "store_code": event_fields.optional_text(event, "store", limit=64),
@@ -241,7 +250,8 @@ def _line(number: int, line: object) -> dict[str, Any]:
             "name": event_fields.short_text(line, "name", limit=200),
             "category": event_fields.optional_text(line, "category", limit=60),
             "quantity": quantity or event_fields.whole(line, "quantity", low=1, high=100_000),
-            "amount_fen": event_fields.whole(line, "amount_fen", low=0, high=MOST_FEN),
+            # Below 0: a discount.
+            "amount_fen": event_fields.whole(line, "amount_fen", low=-MOST_FEN, high=MOST_FEN),
         }
     except UserError as error:
         raise UserError(f"lines 第 {number} 行：{error.message_zh}", field="lines") from None

@@ -28,7 +28,7 @@ def main() -> int:
         settings = Settings.from_env()
         with Supervisor(settings) as supervisor:
             servers = supervisor.start_servers()
-            env = {"DATABASE_URL": servers.database_url}
+            env = {"DATABASE_URL": servers.database_url, **bytecode(settings)}
             if servers.redis_url:
                 env["REDIS_URL"] = servers.redis_url
             is_first = _app("prepare", env=env) == FIRST_START
@@ -48,6 +48,15 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def bytecode(settings: Settings) -> dict[str, str]:
+    """Where nothing may be written beside the code (containers like to say so), compiled code is
+    kept in VAR_DIR: a welcome waits for a restarted worker, and compiling takes it seconds."""
+    if not sys.dont_write_bytecode:
+        return {}
+    folder = settings.var_dir / "bytecode"
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
 
 
 def _argv(*words: str) -> list[str]:

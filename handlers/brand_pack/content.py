@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from collections.abc import Callable
 from datetime import time
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from bot.crm.models import Store
@@ -28,7 +28,7 @@ from handlers.brand_pack.reading import Map, Seq, fail
 
 def load(session: Session, pack: Map) -> None:
     """Write the four sections; words are checked for unknown placeholders first."""
-    upsert(session, Material, "name", [_material(item) for item in pack.get("materials", [])])
+    _load_materials(session, pack.get("materials", Seq()))
     _load_welcomes(session, pack.get("welcome_messages", Seq()))
     upsert(
         session,
@@ -42,12 +42,24 @@ def load(session: Session, pack: Map) -> None:
     _load_talking_points(session, pack.get("talking_points", Seq()))
 
 
+# The platform's names of what a pack calls otherwise.
+_MATERIAL_PARTS = {
+    "desc": "description",
+    "picurl": "picture_url",
+    "pic_url": "picture_url",
+    "pic_media_id": "content",
+    "media_id": "content",
+}
+_CLOCK = re.compile(r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]")
+
+
 def _checked(item: Map, check: Callable[[], None]) -> None:
     """Run a room's own check and name the line of the field it complains about."""
     try:
         check()
     except UserError as error:
-        fail(item.line_of(error.field or "name"), error.message_zh)
+        field = error.field or "name"
+        fail(item.line_of(_MATERIAL_PARTS.get(field, field)), error.message_zh)
 
 
 _MATERIAL_KEYS = (
@@ -55,12 +67,24 @@ _MATERIAL_KEYS = (
 )  # fmt: skip
 
 
+def _load_materials(session: Session, items: Seq) -> None:
+    rows = [_material(item) for item in items]
+    for row in rows:
+        # What WeCom holds shows the old bytes; a running upload of them is not kept either.
+        session.execute(
+            update(Material)
+            .where(Material.name == row["name"], Material.content.is_distinct_from(row["content"]))
+            .values(media_id=None, media_expires_at=None, media_error=None, updated_at=func.now())
+        )
+    upsert(session, Material, "name", rows)
+
+
 def _material(item: Map) -> dict[str, Any]:
     content = None
     if "content" in item:
         try:
             content = base64.b64decode(item["content"], validate=True)
-        except binascii.Error:
+        except ValueError:
             fail(item.line_of("content"), "content 应为 base64 文字")
     row = {key: item.get(key) for key in _MATERIAL_KEYS} | {"content": content}
     _checked(item, lambda: materials.check(Material(**row)))
@@ -110,10 +134,10 @@ def _welcome(item: Map, stores: dict[str, int]) -> dict[str, Any]:
 def _time(item: Map, key: str) -> time | None:
     if key not in item:
         return None
-    try:
-        return time.fromisoformat(item[key])
-    except ValueError:
+    if not _CLOCK.fullmatch(item[key]):
         fail(item.line_of(key), f"「{key}」应为时间，例如 21:00")
+    hour, minute = item[key].split(":")
+    return time(int(hour), int(minute))
 
 
 def _keyword_reply(item: Map, position: int) -> dict[str, Any]:
@@ -126,6 +150,7 @@ def _keyword_reply(item: Map, position: int) -> dict[str, Any]:
         "reply": item["reply"],
         "hand_over": item.get("hand_over", False),
         "position": position,
+        "is_active": True,
     }
 
 
@@ -140,7 +165,10 @@ def _load_talking_points(session: Session, items: Seq) -> None:
         session,
         TalkingPoint,
         "name",
-        [{"name": item["name"], "scene": item.get("scene", "")} for item in items],
+        [
+            {"name": item["name"], "scene": item.get("scene", ""), "is_active": True}
+            for item in items
+        ],
     )
     ids = codes(session, TalkingPoint.name, TalkingPoint.id)
     loaded = [ids[item["name"]] for item in items]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from bot.crm import brand, purchases
+from bot import jobs
+from bot.crm import brand, changes, directory, purchases, roster
 from bot.crm.models import Brand, Guide, Region, Store
 from bot.errors import UserError
-from handlers.brand_pack.reading import Map, Seq, fail, plain
+from handlers.brand_pack.reading import Map, Seq, fail, line_at, plain
 
 # One statement takes at most 65,535 parameters; ten columns fit well into this many rows.
 _ROWS_PER_STATEMENT = 4_000
@@ -31,22 +32,53 @@ def load(session: Session, pack: Map) -> None:
     # Orders of a store that was not known when they came find it now.
     purchases.adopt_stores(session)
     stores = codes(session, Store.code, Store.id)
-    upsert(session, Guide, "userid", [_guide(item, stores) for item in pack.get("guides", [])])
+    _load_guides(session, pack.get("guides", Seq()), stores)
 
 
 def _load_brand(session: Session, pack: Map) -> None:
+    """A pack without `settings` leaves those of the brand alone."""
     settings = plain(pack.get("settings", {}))
     try:
         brand.validate(settings)
     except UserError as error:
-        fail(pack.line_of("settings"), error.message_zh)
+        fail(_settings_line(pack, error.field), error.message_zh)
     row = insert(Brand).values(id=1, name=pack["brand"], settings=settings)
+    said = ["name", "settings"] if "settings" in pack else ["name"]
     session.execute(
         row.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"name": row.excluded.name, "settings": row.excluded.settings},
+            index_elements=["id"], set_={name: row.excluded[name] for name in said}
         )
     )
+
+
+def _settings_line(pack: Map, field: str | None) -> int:
+    settings = pack["settings"]
+    for name, value in settings.items():
+        if field is not None and field not in settings and isinstance(value, Map):
+            # An unknown key is named without the group it stands in.
+            field = f"{name}.{field}" if field in value else field
+    return line_at(pack, f"settings.{field}")
+
+
+def _load_guides(session: Session, items: Seq, stores: dict[str, int]) -> None:
+    """A userid stays as first seen; whoever had left and is in the pack is back."""
+    rows = [_guide(item, stores) for item in items]
+    folded = [row["userid"].lower() for row in rows]
+    known = select(Guide).where(func.lower(Guide.userid).in_(folded))
+    seen = {guide.userid.lower(): guide for guide in session.scalars(known)}
+    for row in rows:
+        guide = seen.get(row["userid"].lower())
+        if guide is None:
+            continue
+        row["userid"] = guide.userid
+        if not guide.is_active:
+            contacts = directory.set_active(session, guide.userid, is_active=True)
+            roster.choose_primary(session, contacts)
+            changes.mark(session, contacts)
+            jobs.ring(session, "events")
+    upsert(session, Guide, "userid", rows)
+    # The rows were written past the objects read above.
+    session.expire_all()
 
 
 def _store(item: Map, regions: dict[str, int]) -> dict[str, Any]:
@@ -88,6 +120,11 @@ def refer_all(item: Map, key: str, known: dict[str, int], what: str) -> list[int
         if name not in known:
             fail(names.lines[position], f"没有{what}「{name}」")
     return [known[name] for name in names]
+
+
+def guide_ids(session: Session) -> dict[str, int]:
+    """Lower-case userid to guide id: WeCom compares a userid without case."""
+    return {row[0]: row[1] for row in session.execute(select(func.lower(Guide.userid), Guide.id))}
 
 
 def codes(session: Session, key: Any, value: Any) -> dict[str, int]:

@@ -3,102 +3,136 @@
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from handlers.brand_pack.reading import Map, Seq, fail
 
+_NAME_LENGTH = 100
+_TEXT_LENGTH = 4_000
+# Base64 of the largest file WeCom takes (20 MB, document 90253).
+_CONTENT_LENGTH = 27_000_000
+
 
 @dataclass(frozen=True)
 class Key:
-    """One key of an item: its type, in the reader's words, and whether it must be there."""
+    """One key of an item: its type, and whether it must be there.
+
+    `most` bounds the characters of a text, or of each text of a list; `ends` are the smallest and
+    largest number. `is_unique`: a list in which nothing stands twice.
+    """
 
     type: str
     required: bool = False
+    most: int = _NAME_LENGTH
+    ends: tuple[float, float] | None = None
+    is_unique: bool = False
 
 
+#: Type -> what a reader calls it, and what it is. A `name` is one line without outer blanks.
 TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "name": ("文字", str),
     "text": ("文字", str),
+    "userid": ("文字", str),
+    "state": ("文字", str),
     "flag": ("true 或 false", bool),
-    "number": ("整数", int),
     "decimal": ("数字", (int, float)),
+    "names": ("文字列表", list),
     "texts": ("文字列表", list),
     "map": ("一组“键: 值”", dict),
     "maps": ("列表", list),
 }
 
+#: What a WeCom id may look like: documents 90195 (userid) and 92228 (state).
+_PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
+    "userid": (re.compile(r"[A-Za-z0-9._@-]{1,64}"), "只能用字母、数字和 . _ - @，最多 64 个"),
+    "state": (re.compile(r"[A-Za-z0-9_.-]{1,30}"), "只能用字母、数字和 _ - .，最多 30 个字符"),
+}
 
-def _needed(kind: str) -> Key:
-    return Key(kind, required=True)
 
+def _name(most: int = _NAME_LENGTH) -> Key:
+    return Key("name", required=True, most=most)
+
+
+def _words() -> Key:
+    return Key("text", required=True, most=_TEXT_LENGTH)
+
+
+_TAG_LENGTH = 30  # Document 92117: a tag, and a group of tags.
+_NAME, _FLAG, _MAP = Key("name"), Key("flag"), Key("map")
 
 SECTIONS: dict[str, Mapping[str, Key]] = {
-    "regions": {"code": _needed("text"), "name": _needed("text")},
+    "regions": {"code": _name(), "name": _name()},
     "stores": {
-        "code": _needed("text"),
-        "name": _needed("text"),
-        "region": Key("text"),
-        "tier": Key("text"),
-        "hours": Key("text"),
-        "address": Key("text"),
-        "latitude": Key("decimal"),
-        "longitude": Key("decimal"),
+        "code": _name(),
+        "name": _name(),
+        "region": _NAME,
+        "tier": Key("name", most=10),
+        "hours": _NAME,
+        "address": Key("text", most=200),
+        "latitude": Key("decimal", ends=(-90, 90)),
+        "longitude": Key("decimal", ends=(-180, 180)),
     },
     "guides": {
-        "userid": _needed("text"),
-        "name": _needed("text"),
-        "store": Key("text"),
-        "manager": Key("flag"),
+        "userid": Key("userid", required=True),
+        "name": _name(),
+        "store": _NAME,
+        "manager": _FLAG,
     },
-    "tag_groups": {"name": _needed("text"), "tags": _needed("texts")},
+    "tag_groups": {
+        "name": _name(_TAG_LENGTH),
+        "tags": Key("names", required=True, most=_TAG_LENGTH, is_unique=True),
+    },
     "materials": {
-        "name": _needed("text"),
-        "kind": _needed("text"),
-        "title": Key("text"),
-        "description": Key("text"),
-        "url": Key("text"),
-        "picture_url": Key("text"),
-        "appid": Key("text"),
-        "page": Key("text"),
-        "filename": Key("text"),
-        "content": Key("text"),
+        "name": _name(),
+        "kind": _name(),
+        "title": Key("text", most=_TEXT_LENGTH),
+        "description": Key("text", most=_TEXT_LENGTH),
+        "url": Key("text", most=_TEXT_LENGTH),
+        "picture_url": Key("text", most=_TEXT_LENGTH),
+        "appid": _NAME,
+        "page": Key("text", most=_TEXT_LENGTH),
+        "filename": Key("name", most=200),
+        "content": Key("text", most=_CONTENT_LENGTH),
     },
     "welcome_messages": {
-        "name": _needed("text"),
-        "text": _needed("text"),
-        "default": Key("flag"),
-        "store": Key("text"),
-        "from": Key("text"),
-        "until": Key("text"),
-        "materials": Key("texts"),
+        "name": _name(),
+        "text": _words(),
+        "default": _FLAG,
+        "store": _NAME,
+        "from": _NAME,
+        "until": _NAME,
+        "materials": Key("names"),
     },
     "channel_codes": {
-        "name": _needed("text"),
-        "state": _needed("text"),
-        "guides": _needed("texts"),
-        "tags": Key("texts"),
-        "welcome": Key("text"),
-        "skip_verify": Key("flag"),
+        "name": _name(),
+        "state": Key("state", required=True),
+        "guides": Key("names", required=True, is_unique=True),
+        "tags": Key("names", is_unique=True),
+        "welcome": _NAME,
+        "skip_verify": _FLAG,
     },
-    "tag_rules": {"name": _needed("text"), "tag": _needed("text"), "when": _needed("map")},
+    "tag_rules": {"name": _name(), "tag": _name(), "when": Key("map", required=True)},
     "keyword_replies": {
-        "name": _needed("text"),
-        "match": _needed("texts"),
-        "how": _needed("text"),
-        "reply": _needed("text"),
-        "hand_over": Key("flag"),
+        "name": _name(),
+        "match": Key("texts", required=True),
+        "how": _name(),
+        "reply": _words(),
+        "hand_over": _FLAG,
     },
     "talking_points": {
-        "name": _needed("text"),
+        "name": _name(),
         "scene": Key("text"),
-        "variants": _needed("texts"),
+        "variants": Key("texts", required=True, most=_TEXT_LENGTH),
     },
     "sops": {
-        "name": _needed("text"),
-        "trigger": _needed("map"),
-        "audience": Key("map"),
-        "steps": _needed("maps"),
+        "name": _name(60),
+        "trigger": Key("map", required=True),
+        "audience": _MAP,
+        "steps": Key("maps", required=True),
     },
 }
 
@@ -111,8 +145,8 @@ IDENTITY: dict[str, str] = {
 }
 
 TOP: Mapping[str, Key] = {
-    "brand": _needed("text"),
-    "settings": Key("map"),
+    "brand": _name(),
+    "settings": _MAP,
     **{section: Key("maps") for section in SECTIONS},
 }
 
@@ -129,9 +163,10 @@ def check(pack: Map) -> None:
                 fail(line, f"{section} 的每一项应是一组“键: 值”")
             check_keys(item, keys, section)
             identity = IDENTITY.get(section, "name")
-            name = item[identity]
+            # WeCom compares a userid without case.
+            name = item[identity].lower() if identity == "userid" else item[identity]
             if name in seen:
-                fail(item.line_of(identity), f"「{name}」在第 {seen[name]} 行已经写过")
+                fail(item.line_of(identity), f"「{item[identity]}」在第 {seen[name]} 行已经写过")
             seen[name] = item.line_of(identity)
 
 
@@ -141,21 +176,52 @@ def check_keys(item: Map, keys: Mapping[str, Key], where: str) -> None:
         if name not in keys:
             near = difflib.get_close_matches(name, keys, n=1)
             hint = f"，是不是 {near[0]}？" if near else f"，可用的有 {'、'.join(keys)}"
-            fail(item.line_of(name), f"{where} 没有「{name}」这个键{hint}")
-        _check_type(item, name, value, keys[name].type)
+            fail(item.line_of(name), f"{where} 没有「{name[:_NAME_LENGTH]}」这个键{hint}")
+        _check_value(item, name, value, keys[name])
     for name, key in keys.items():
         if key.required and name not in item:
             fail(item.line, f"{where} 缺少「{name}」")
-        if key.required and item[name] in ("", []):
+        if key.required and item[name] in ("", [], {}):
             fail(item.line_of(name), f"「{name}」不能为空")
 
 
-def _check_type(item: Map, name: str, value: Any, kind: str) -> None:
-    label, types = TYPES[kind]
+def _check_value(item: Map, name: str, value: Any, key: Key) -> None:
+    label, types = TYPES[key.type]
+    line = item.line_of(name)
     fits = isinstance(value, types)
     if isinstance(value, bool):  # Python counts true as an integer; a pack does not.
-        fits = kind == "flag"
-    if fits and kind == "texts":
-        fits = all(isinstance(each, str) and each for each in value)
+        fits = key.type == "flag"
     if not fits:
-        fail(item.line_of(name), f"「{name}」应为{label}")
+        fail(line, f"「{name}」应为{label}")
+    if isinstance(value, Seq) and key.type in ("names", "texts"):
+        _check_list(name, value, key)
+    elif isinstance(value, str):
+        _check_text(name, value, line, key)
+    elif key.ends is not None and not key.ends[0] <= value <= key.ends[1]:
+        fail(line, f"「{name}」应在 {key.ends[0]:g} 到 {key.ends[1]:g} 之间")
+
+
+def _check_list(name: str, items: Seq, key: Key) -> None:
+    for position, each in enumerate(items):
+        if not isinstance(each, str) or not each.strip():
+            fail(items.lines[position], f"「{name}」应为文字列表")
+        _check_text(name, each, items.lines[position], key)
+        if key.is_unique and each in items[:position]:
+            fail(items.lines[position], f"「{name}」里「{each}」写了两遍")
+
+
+def _check_text(name: str, value: str, line: int, key: Key) -> None:
+    if key.type in _PATTERNS:
+        pattern, words = _PATTERNS[key.type]
+        if value and not pattern.fullmatch(value):
+            fail(line, f"「{name}」{words}")
+    elif len(value) > key.most:
+        fail(line, f"「{name}」太长，最多 {key.most} 个字")
+    elif key.required and not value.strip():
+        fail(line, f"「{name}」不能为空")
+    elif key.type in ("name", "names") and _is_untidy(value):
+        fail(line, f"「{name}」前后不能有空格，中间不能换行")
+
+
+def _is_untidy(value: str) -> bool:
+    return value != value.strip() or any(unicodedata.category(one) == "Cc" for one in value)

@@ -9,15 +9,21 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from bot.crm.models import ChannelCode, ChannelCodeGuide, Guide
-from bot.errors import UserError
 from content_library.models import ChannelWelcome, WelcomeMessage
-from handlers.brand_pack.organisation import codes, given, refer, refer_all, upsert
+from handlers.brand_pack import terms
+from handlers.brand_pack.organisation import (
+    codes,
+    given,
+    guide_ids,
+    refer,
+    refer_all,
+    upsert,
+)
 from handlers.brand_pack.reading import Map, Seq, fail, plain
 from tagging import conditions
 from tagging.models import ChannelTag, Tag, TagGroup, TagRule, TagRuleVersion
 
-# Document 92228: at most 30 characters, and no more than 100 people behind one code.
-_STATE_LENGTH = 30
+# Document 92228: no more than 100 people behind one code.
 _GUIDES_PER_CODE = 100
 
 
@@ -62,8 +68,6 @@ def load_codes(session: Session, pack: Map) -> None:
     if not items:
         return
     for item in items:
-        if len(item["state"]) > _STATE_LENGTH:
-            fail(item.line_of("state"), f"state 最多 {_STATE_LENGTH} 个字符")
         if len(item["guides"]) > _GUIDES_PER_CODE:
             fail(item.line_of("guides"), f"一个活码最多 {_GUIDES_PER_CODE} 位导购")
     upsert(
@@ -71,12 +75,17 @@ def load_codes(session: Session, pack: Map) -> None:
         ChannelCode,
         "state",
         [
-            {"state": item["state"], "name": item["name"], "skip_verify": item.get("skip_verify")}
+            {
+                "state": item["state"],
+                "name": item["name"],
+                "skip_verify": item.get("skip_verify"),
+                "is_active": True,
+            }
             for item in items
         ],
     )
     ids = codes(session, ChannelCode.state, ChannelCode.id)
-    guides, tags = codes(session, Guide.userid, Guide.id), tag_ids(session)
+    guides, tags = guide_ids(session), tag_ids(session)
     welcomes = codes(session, WelcomeMessage.name, WelcomeMessage.id)
     links: dict[Any, list[dict[str, Any]]] = {
         ChannelCodeGuide: [],
@@ -85,7 +94,7 @@ def load_codes(session: Session, pack: Map) -> None:
     }
     for item in items:
         code_id = ids[item["state"]]
-        for place, guide_id in enumerate(refer_all(item, "guides", guides, "导购")):
+        for place, guide_id in enumerate(_guides(item, guides)):
             links[ChannelCodeGuide].append(
                 {"channel_code_id": code_id, "guide_id": guide_id, "position": place}
             )
@@ -105,25 +114,35 @@ def load_codes(session: Session, pack: Map) -> None:
             session.execute(insert(table), rows)
 
 
+def _guides(item: Map, known: dict[str, int]) -> list[int]:
+    names = item["guides"]
+    folded = Seq(name.lower() for name in names)
+    for position, name in enumerate(folded):
+        if name not in known:
+            fail(names.lines[position], f"没有导购「{names[position]}」")
+        if name in folded[:position]:
+            fail(names.lines[position], f"导购「{names[position]}」写了两遍")
+    return [known[name] for name in folded]
+
+
 def load_rules(session: Session, pack: Map) -> None:
     """Write tag rules; a changed condition becomes the rule's next version."""
     tags = tag_ids(session)
     lookup = conditions.load_lookup(session)
     for item in pack.get("tag_rules", Seq()):
         when = plain(item["when"])
-        try:
-            conditions.check(when, lookup)
-        except UserError as error:
-            fail(item.line_of("when"), error.message_zh)
+        terms.check(item, "when", lookup)
         tag_id = refer(item, "tag", tags, "标签")
         row = session.scalar(select(TagRule).where(TagRule.name == item["name"]))
         if row is None:
             row = TagRule(name=item["name"], tag_id=tag_id, when=when, version=1)
             session.add(row)
         elif row.when == when and row.tag_id == tag_id:
+            row.is_active = True
             continue
         else:
             row.tag_id, row.when, row.version = tag_id or row.tag_id, when, row.version + 1
+            row.is_active = True
         session.flush()
         session.add(TagRuleVersion(rule_id=row.id, version=row.version, when=when))
 

@@ -66,7 +66,8 @@ def morning(args: argparse.Namespace, office: Office) -> int:
     """`daogou morning --day D`."""
     day = args.day or office.today()
     count = timetable.run_now(office.bot, "morning", day)
-    show({"day": day, "digests": count}, as_json=args.json, lines=[f"{day} 早报 {count} 份。"])
+    why = "" if count else "：没有待办，或者早报的时间已经过了"
+    show({"day": day, "digests": count}, as_json=args.json, lines=[f"{day} 早报 {count} 份{why}。"])
     return 0
 
 

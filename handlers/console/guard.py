@@ -88,7 +88,7 @@ def _recognize() -> None:
     token = request.cookies.get(cookie_name())
     if token:
         with transaction(bot.sessions) as session:
-            found = sign_ins.read(session, token, bot.clock.now())
+            found = sign_ins.read(session, token, bot.clock.real_now())
             if found is not None and found.kind == SignInKind.OPERATOR:
                 row = session.get_one(Operator, found.subject_id)
                 g.who = Who(row.id, row.username, row.name, OperatorRole(row.role))

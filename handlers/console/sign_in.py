@@ -62,7 +62,7 @@ def by_password() -> Any:
     limit = Limit(f"console:sign-in:{request.remote_addr}", **_PER_ADDRESS)  # type: ignore[arg-type]
     if Limiter(None, bot.sessions).acquire([limit]) > 0:
         return _page("尝试次数过多，请稍后再试", 429)
-    now = bot.clock.now()
+    now = bot.clock.real_now()
     username, password = request.form.get("username", ""), request.form.get("password", "")
     if "\x00" in username or len(password) > 1000:
         return _page("账号或密码不对", 400)
@@ -99,7 +99,7 @@ def to_wecom() -> Any:
     bot = the_bot()
     with transaction(bot.sessions) as session:
         next_path = guard.local_path(request.args.get("next"))
-        departure = sign_ins.depart(session, next_path, bot.clock.now())
+        departure = sign_ins.depart(session, next_path, bot.clock.real_now())
     back = bot.settings.public_base_url.rstrip("/") + url_for("console.sign_in.from_wecom")
     answer = redirect(login.console_login_url(bot.settings.wecom, back, departure.state))
     seconds = int(sign_ins.STATE_LIFE.total_seconds())
@@ -111,7 +111,7 @@ def to_wecom() -> Any:
 def from_wecom() -> Any:
     """Back from the QR code: WeCom says who it is, and only its answer counts."""
     bot = the_bot()
-    now = bot.clock.now()
+    now = bot.clock.real_now()
     with transaction(bot.sessions) as session:
         cookie = request.cookies.get(_STATE_COOKIE)
         next_path = sign_ins.arrive(session, request.args.get("state", ""), cookie, now)
@@ -142,7 +142,7 @@ def sign_out() -> Any:
 
 
 def _enter(session: Session, operator: Operator, next_path: str | None = None) -> Any:
-    now = the_bot().clock.now()
+    now = the_bot().clock.real_now()
     # A token from before the sign-in opens nothing afterwards.
     sign_ins.close(session, request.cookies.get(guard.cookie_name()))
     token = sign_ins.open(session, SignInKind.OPERATOR, operator.id, now)

@@ -177,7 +177,7 @@ def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[Step
                 point,
                 tuple(variants[step.talking_point_id]),
                 tuple(materials[one] for one in step.material_ids if one in materials),
-                step.priority,
+                50 if step.priority is None else step.priority,
             )
         )
     return {version_id: tuple(steps) for version_id, steps in found.items()}

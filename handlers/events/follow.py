@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,6 +23,8 @@ Added = ContactAdded | ContactHalfAdded
 Removed = ContactRemoved | GuideRemoved
 
 _BY_TRANSFER = "DELETE_BY_TRANSFER"
+# How long a guide's client may take to confirm before she is told of a nameless customer.
+_CONFIRMING = timedelta(seconds=4)
 
 
 def start_follow(bot: Bot, event: Added) -> None:
@@ -90,15 +93,19 @@ def alert_new_friend(bot: Bot, event: Added) -> None:
     """Tell the guide who came, and from where; once per beginning.
 
     A customer whose name is not known yet is told of when the details have been read, a moment
-    later (`roster_refresh`); a half-added one has no details to wait for.
+    later (`roster_refresh`). A half-added one cannot be read until the guide's client confirms,
+    which it mostly does within seconds; when it does not, she is told without the details.
     """
     with transaction(bot.sessions) as session:
         relation = _relation(session, event)
         if relation is None:
             return
         contact = session.get_one(Contact, relation.contact_id)
-        if contact.name or relation.state == FollowState.HALF:
+        if contact.name:
             alerts.announce(session, bot.settings, [contact.id], bot.clock.now())
+        elif relation.state == FollowState.HALF:
+            roster.nudge(session, {contact.id: event.created_at + _CONFIRMING})
+            jobs.ring(session, "events")
 
 
 def alert_lost(bot: Bot, event: Removed) -> None:

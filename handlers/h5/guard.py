@@ -83,7 +83,7 @@ def _recognize() -> None:
     if not token:
         return
     with transaction(bot.sessions) as session:
-        found = sign_ins.read(session, token, bot.clock.now())
+        found = sign_ins.read(session, token, bot.clock.real_now())
         if found is None or found.kind != SignInKind.GUIDE:
             return
         guide, store_name = session.execute(

@@ -32,7 +32,7 @@ def depart() -> Any:
     bot = the_bot()
     with transaction(bot.sessions) as session:
         next_path = guard.local_path(request.args.get("next"))
-        departure = sign_ins.depart(session, next_path, bot.clock.now())
+        departure = sign_ins.depart(session, next_path, bot.clock.real_now())
     back = _base() + url_for("h5.sign_in.arrive")
     answer = redirect(_page(login.guide_authorize_url(bot.settings.wecom, back, departure.state)))
     seconds = int(sign_ins.STATE_LIFE.total_seconds())
@@ -44,7 +44,7 @@ def depart() -> Any:
 def arrive() -> Any:
     """Back with a code: WeCom says who it is, and only its answer counts."""
     bot = the_bot()
-    now = bot.clock.now()
+    now = bot.clock.real_now()
     with transaction(bot.sessions) as session:
         cookie = request.cookies.get(_STATE_COOKIE)
         next_path = sign_ins.arrive(session, request.args.get("state", ""), cookie, now)

@@ -1,4 +1,4 @@
-"""A worker process that takes a message, a call and a run in hand, and never comes back (占用者)."""
+"""A worker process that takes a message, a call and a run in hand, and stays (占用者)."""
 
 from __future__ import annotations
 

@@ -16,9 +16,10 @@ from sqlalchemy import text
 
 from bot import inbox, leases, outbox, runs
 from bot.db import transaction
-from bot.presence import Presence
+from bot.presence import Presence, is_served
 from bot.settings import environment_for_children
 from tests import letters
+from tests.installation import until
 from tests.servers import ROOT
 
 NOW = datetime(2030, 3, 5, 2, tzinfo=UTC)
@@ -129,3 +130,21 @@ def _owner(presence: Presence) -> int:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return owner
+
+
+def test_a_lane_is_served_while_a_process_that_works_on_it_lives(engine, sessions):
+    def served(lane: str) -> bool:
+        with transaction(sessions) as session:
+            return is_served(session, lane)
+
+    assert not served("fast")
+    presence, second = Presence(engine, ["fast"]), Presence(engine, ["fast"])
+    for one in (presence, second):
+        one.start(sessions)
+        _owner(one)
+    assert served("fast")
+    assert not served("events")
+    presence.stop()
+    assert served("fast")
+    second.stop()
+    until(lambda: not served("fast"), 5)

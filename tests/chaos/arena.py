@@ -102,10 +102,11 @@ class Arena:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        until(lambda: {"web", "fast", "worker"} <= self.parts().keys(), 90)
+        until(lambda: {"web", "fast", "worker"} <= self.parts().keys(), 240)
         if not any((ROOT / "migrations" / "versions").glob("*.py")):
             _create_declared_tables(addresses(self.var_dir)[0])
         until(self.answers, 60)
+        until(self._is_welcoming, 60)
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; returns the exit status."""
@@ -117,12 +118,19 @@ class Arena:
         self._log.close()
         return status
 
+    def _is_welcoming(self) -> bool:
+        """Whether both workers have come to work: one lock each (bot.presence)."""
+        with self.database() as database:
+            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+            found = database.execute(locks).fetchone()
+        return found is not None and found[0] >= 2
+
     def parts(self) -> dict[str, int]:
-        """Process ids by name; a file that is being written is read again."""
+        """Process ids by name; a file that goes away meanwhile is looked for again."""
         while True:
             try:
                 return pids(self.var_dir)
-            except (ValueError, FileNotFoundError):
+            except FileNotFoundError:
                 time.sleep(0.01)
 
     def answers(self) -> bool:

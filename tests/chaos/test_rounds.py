@@ -7,8 +7,8 @@ from tests.chaos.arena import VICTIMS
 
 
 def test_nothing_acknowledged_is_lost_and_nothing_is_doubled_when_parts_are_killed():
-    judgment = rounds.run(5, seed=7, victims=VICTIMS)
+    judgment = rounds.run(4, seed=7, victims=VICTIMS)
 
     assert judgment.broken == []
-    assert judgment.acked > 50
-    assert judgment.welcomed > 5
+    assert judgment.acked > 30
+    assert judgment.welcomed > 3

@@ -20,6 +20,7 @@ from bot.bot import Bot
 from bot.db import create_sessions
 from bot.inbox import Inbox, MessageState
 from bot.outbox import CallState, Outbox
+from bot.presence import Presence
 from bot.wecom.events import ContactRemoved, GuideRemoved
 from handlers import events, lanes, timetable, worker
 from handlers.deliveries import DELIVERIES
@@ -265,3 +266,36 @@ def test_the_fast_lane_takes_up_a_dead_workers_welcome_while_its_code_lives():
     # Message and call may both have been in the dead worker's hand: one after the other.
     assert inbox._LEASE_SECONDS["fast"] + leases._LEASE_SECONDS["fast"] < 20
     assert lanes.LANES["fast"].look_seconds <= 0.2
+
+
+def test_a_message_of_the_fast_lane_does_not_wait_until_its_own_worker_has_started(bot, handled):
+    receive(bot, letters.removed("wm1"))
+    with bot.sessions.begin() as session:
+        session.execute(text("UPDATE inbox SET lane = 'fast'"))
+
+    crew = Crew(bot, ["slow"], stands_in_for=["fast"])
+    crew.start()
+    try:
+        until(lambda: handled == ["wm1"], 5)
+    finally:
+        assert crew.stop()
+
+
+def test_whoever_stands_in_leaves_the_fast_lane_to_its_own_worker(bot, handled):
+    own = Presence(bot.engine, ["fast"])
+    own.start(bot.sessions)
+    until(lambda: own.owner() is not None, 5)
+    receive(bot, letters.removed("wm1"))
+    with bot.sessions.begin() as session:
+        session.execute(text("UPDATE inbox SET lane = 'fast'"))
+
+    crew = Crew(bot, ["slow"], stands_in_for=["fast"])
+    crew.start()
+    try:
+        time.sleep(1.0)
+        assert handled == []
+        own.stop()
+        until(lambda: handled == ["wm1"], 5)
+    finally:
+        own.stop()
+        assert crew.stop()

@@ -92,15 +92,14 @@ tag_groups: [{name: 价值, tags: [高净值]}]
             "没有导购「nobody」",
         ),
         (
-            _HEAD
-            + "channel_codes:\n- {name: 码, state: a, guides: [wangfang], tags: [价值/没有]}",
+            _HEAD + "channel_codes:\n- {name: 码, state: a, guides: [wangfang], tags: [价值/没有]}",
             6,
             "没有标签「价值/没有」",
         ),
         (_HEAD + "talking_points:\n- name: 甲\n  variants: ['{客户称}好']", 7, "客户称"),
-        (_HEAD + "keyword_replies:\n- {name: a, match: [a], how: like, reply: b}", 6, "how 应为"),
+        (_HEAD + "keyword_replies:\n- {name: a, match: [a], how: like, reply: b}", 6, "匹配方式"),
         (
-            _HEAD + "tag_rules:\n- name: a\n  tag: 价值/高净值\n  when: {field: spend, op: '>', value: 1}",
+            _HEAD + "tag_rules:\n- name: a\n  tag: 价值/高净值\n  when: {field: spend, op: '>'}",
             8,
             "spend",
         ),

@@ -108,9 +108,7 @@ def test_a_welcome_carries_nine_attachments(world: World) -> None:
         for n in range(9)
     ]
     welcome = {**SMALL["welcome_messages"][1], "materials": [one["name"] for one in links]}
-    world.load(
-        pack(materials=links, welcome_messages=[SMALL["welcome_messages"][0], welcome])
-    )
+    world.load(pack(materials=links, welcome_messages=[SMALL["welcome_messages"][0], welcome]))
     world.customer.scans("sh001-cashier")
     [sent] = world.customer.welcomes()
     assert [one["link"]["title"] for one in sent.payload["attachments"]] == [

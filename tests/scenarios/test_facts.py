@@ -1,4 +1,4 @@
-"""Purchases, refunds and member data from outside: kept once, in any order, for the right person."""
+"""Purchases, refunds and members from outside: kept once, in any order, for the right person."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_the_same_file_twice_is_once(world: World, tmp_path: Path) -> None:
     world.load(pack())
     path = tmp_path / "purchases.csv"
     path.write_text(
-        "会员号,订单号,购买时间,门店,品名,品类,金额\n"
+        "会员号,订单号,购买时间,门店,商品,品类,订单金额\n"
         "M1,O1,2029-03-04 15:00,SH001,星芒对戒,对戒,12800\n",
         encoding="gb18030",
     )
@@ -64,9 +64,7 @@ def test_the_same_file_twice_is_once(world: World, tmp_path: Path) -> None:
     assert world.scalars(select(Purchase.amount_fen)) == [1_280_000]
 
 
-def test_imported_members_are_joined_when_they_become_friends(
-    world: World, tmp_path: Path
-) -> None:
+def test_imported_members_are_joined_when_they_become_friends(world: World, tmp_path: Path) -> None:
     world.load(pack())
     path = tmp_path / "members.csv"
     path.write_text("会员号,unionid,等级\nM9,oLin,黑卡\n", encoding="utf-8")
@@ -83,9 +81,7 @@ def test_imported_members_are_joined_when_they_become_friends(
 
 def _sync(world: World) -> sync.SyncCounts:
     bot = world.bot
-    return sync.sync(
-        bot.gateway, bot.sessions, bot.clock, secret_key=bot.settings.secret_key
-    )
+    return sync.sync(bot.gateway, bot.sessions, bot.clock, secret_key=bot.settings.secret_key)
 
 
 def test_a_sync_that_broke_goes_on_where_it_was(world: World) -> None:

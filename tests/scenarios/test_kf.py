@@ -39,7 +39,7 @@ def _states(world: World) -> list[tuple[str, int]]:
 
 def test_points_are_answered_with_her_own(member: World) -> None:
     member.customer.writes_kf("查一下我的积分")
-    assert member.customer.reads_kf() == ["韩梅，您现有 1,280 积分。"]
+    assert member.customer.reads_kf() == ["韩女士，您现有 1,280 积分。"]
 
 
 def test_exact_means_exact(member: World) -> None:

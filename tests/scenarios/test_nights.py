@@ -90,6 +90,7 @@ def test_a_clock_that_starts_late_still_does_the_night_and_the_morning(world: Wo
     timetable.look(world.bot)
     world.settle()
     timetable.look(world.bot)
+    world.settle()
     world.tick()
     assert world.titles() == ["韩梅 · 次日问候"]
     assert len(world.guide.cards()) == 1

@@ -38,6 +38,11 @@ def _enrollments(world: World) -> list[tuple[Any, ...]]:
     )
 
 
+def _second_day(world: World) -> list[str]:
+    """The tasks of the edited step; undone ones of the first stay on the list beside them."""
+    return sorted(title for title in world.titles() if "第二天" in title)
+
+
 def test_a_new_friend_ends_nobody_elses_plan(world: World) -> None:
     world.load(pack(sops=[PLAN]))
     people = [world.person(f"客户{n}") for n in range(4)]
@@ -46,7 +51,7 @@ def test_a_new_friend_ends_nobody_elses_plan(world: World) -> None:
         assert len(_enrollments(world)) == number + 1
     assert {row[1] for row in _enrollments(world)} == {"active"}
     world.night(TODAY + 2 * D)
-    assert sorted(world.titles()) == [f"客户{n} · 旧的第二天" for n in range(4)]
+    assert _second_day(world) == [f"客户{n} · 旧的第二天" for n in range(4)]
 
 
 def test_an_edit_for_new_customers_leaves_the_others_their_version(world: World) -> None:
@@ -58,7 +63,7 @@ def test_an_edit_for_new_customers_leaves_the_others_their_version(world: World)
     late = world.person("后来的")
     late.adds()
     world.night(TODAY + 2 * D)
-    assert sorted(world.titles()) == ["后来的 · 新的第二天", "韩梅 · 旧的第二天"]
+    assert _second_day(world) == ["后来的 · 新的第二天", "韩梅 · 旧的第二天"]
 
 
 def test_an_edit_for_everyone_reaches_everyone(world: World) -> None:
@@ -68,7 +73,7 @@ def test_an_edit_for_everyone_reaches_everyone(world: World) -> None:
     found = _publish(world, EDITED, Reach.EVERYONE)
     assert (found.migrated, found.stayed) == (1, 0)
     world.night(TODAY + 2 * D)
-    assert world.titles() == ["韩梅 · 新的第二天"]
+    assert _second_day(world) == ["韩梅 · 新的第二天"]
 
 
 def test_publishing_wakes_no_event_of_the_past(world: World) -> None:
@@ -128,7 +133,15 @@ def test_pausing_holds_and_going_on_goes_on(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "audience", [{}, {"all": []}, {"any": []}, {"not": {}}, {"field": "has_tag", "op": "in", "value": []}]
+    "audience",
+    [
+        {},
+        {"all": []},
+        {"any": []},
+        {"not": {}},
+        {"field": "has_tag", "op": "in", "value": []},
+    ],
+    ids=str,
 )
 def test_an_empty_condition_is_refused_and_never_means_everyone(
     world: World, audience: dict[str, Any]
@@ -150,7 +163,7 @@ def test_a_changed_trigger_cannot_carry_the_old_ones_along(world: World) -> None
 def test_a_preview_writes_nothing_and_foretells_the_night(world: World) -> None:
     world.load(pack(sops=[PLAN]))
     world.customer.adds()
-    world.settle()
+    world.guide.writes("完成 1")
     before = _enrollments(world), world.titles()
     with world.session() as session:
         found = preview(session, versions.newest(session, "新客首月"), TODAY + D, 3)

@@ -42,7 +42,7 @@ class SourceEvent(Base):
 
 
 class Purchase(Base):
-    """One order (消费记录). `refunded_fen` is the sum of its refunds, whichever came first."""
+    """One order (消费记录). `refunded_fen` is the sum of its refunds, at most the amount."""
 
     __tablename__ = "purchase"
     __table_args__ = (

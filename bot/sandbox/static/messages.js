@@ -90,7 +90,7 @@ const KINDS = {
     h("span", { class: "card-title" }, part.title),
     h("span", { class: "card-desc" }, (part.description || "").replace(/<[^>]*>/g, "")),
     h("span", { class: "card-more" }, part.btntxt || "详情")),
-  news: (part, { open }) => h("span", { class: "news" }, (part.articles || []).map((one) =>
+  news: (part, { open }) => h("span", { class: "articles" }, (part.articles || []).map((one) =>
     linkCard({ title: one.title, desc: one.description, url: one.url, picture: one.picurl }, open))),
   template_card: (part, tools) => templateCard(part, tools),
 };

@@ -36,6 +36,7 @@ async function lookAt(part) {
   if (answer.unchanged || path !== address[part]()) return;
   seen[part] = answer.version;
   state[part] = answer;
+  if (part === "world") lead = answer.now - Date.now() / 1000;
   emit(part);
 }
 
@@ -82,7 +83,6 @@ function isAway(away) {
 
 export async function start() {
   await lookAt("world");
-  lead = state.world.now - Date.now() / 1000;
 }
 
 export const keepFresh = () => beat();

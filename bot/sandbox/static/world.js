@@ -26,6 +26,7 @@ export class World {
     on("world", () => this.drawStores());
     on("guide", () => this.drawStores());
     on("world", () => this.drawNews());
+    on("beat", () => this.drawNews());
     on("away", () => { element.querySelector(".away").textContent = state.isAway ? "正在重新连接沙箱…" : ""; });
   }
 

@@ -35,6 +35,12 @@ _LOADED, _SETTLED = "sample-loaded", "sample-settled"
 _MARK_DAY = date(2026, 1, 1)
 # The sample's SOPs were published this long ago, so that yesterday's purchases count.
 _PUBLISHED_AGO = timedelta(days=30)
+_OPEN_KFID = "wkXingheCustomerService"
+# Two who are no members yet: for them everything begins with the scan.
+_STRANGERS: tuple[dict[str, Any], ...] = (
+    {"external_userid": "wmStranger0001", "name": "小满", "gender": 2, "featured": True},
+    {"external_userid": "wmStranger0002", "name": "阿远", "gender": 1, "featured": True},
+)
 # How many people stand by in the world panel, not yet anybody's customer.
 _PASSERS_BY = 12
 
@@ -71,8 +77,10 @@ def load_once(bot: Bot, config: SandboxConfig) -> bool:
         regions=pack["regions"],
         stores=pack["stores"],
         guides=pack["guides"],
-        customers=_customers(persons),
+        customers=[*_STRANGERS, *_customers(persons)],
     )
+    servicers = [guide["userid"] for guide in pack["guides"]]
+    town.add_kf_account("星河珠宝客服", open_kfid=_OPEN_KFID, servicers=servicers)
     _mark(bot, _LOADED)
     return True
 

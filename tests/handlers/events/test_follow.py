@@ -236,3 +236,43 @@ def test_codes_go_out_once_and_again_only_when_they_differ(talk: Talk) -> None:
         session.get(Guide, talk.guide_id).is_active = False
     assert push() == 0
     assert "导购" in code().push_error
+
+
+def test_two_customers_with_the_same_name_give_two_alerts_on_the_ledger(talk: Talk) -> None:
+    """WeCom swallows the same words to the same guide; these came in the same second."""
+    now = talk.now()
+    for who in (CUSTOMER, "wmOther"):
+        with talk.sessions() as session, session.begin():
+            Make(session).contact(external_userid=who, name="新客户")
+        _run(talk, ON_ADD, replace(_added(talk, created_at=now), external_userid=who))
+    talk.settle()
+    told = [one.payload["content"]["content"] for one in talk.effects("app_message")]
+    assert len(told) == 2
+    assert all("添加了您：新客户" in words for words in told)
+
+
+def test_two_customers_with_the_same_name_who_leave_give_two_alerts(talk: Talk) -> None:
+    gone = talk.now() + timedelta(minutes=1)
+    for who in (CUSTOMER, "wmOther"):
+        with talk.sessions() as session, session.begin():
+            Make(session).contact(external_userid=who, name="新客户")
+        _run(talk, (follow.start_follow,), replace(_added(talk), external_userid=who))
+        _run(talk, ON_END, _deleted(talk, external_userid=who, created_at=gone))
+    talk.settle()
+    assert len(talk.effects("app_message")) == 2
+
+
+def test_an_alert_that_is_sent_again_after_silence_is_the_same_message_for_wecom(
+    talk: Talk,
+) -> None:
+    with talk.sessions() as session, session.begin():
+        Make(session).contact(external_userid=CUSTOMER, name="新客户")
+    _run(talk, ON_ADD, _added(talk))
+    talk.settle()
+    with talk.sessions() as session, session.begin():
+        session.execute(
+            text("UPDATE outbox SET state = 'due', result = NULL, ambiguous = true, done_at = NULL")
+        )
+    talk.settle()
+    [row] = rows(talk.sessions, select(Outbox))
+    assert (row.state, row.attempts, len(talk.effects("app_message"))) == ("done", 2, 1)
