@@ -156,7 +156,7 @@ def _number(digits: str) -> float:
 
 
 def _shallow(words: str) -> str:
-    """The same JSON with everything below the deepest level cut out, for its event to be refused."""
+    """The same JSON with what lies below the deepest level cut out; its event is refused anyway."""
     kept: list[str] = []
     depth = start = 0
     for found in _TEXT_OR_BRACKET.finditer(words):

@@ -11,6 +11,9 @@ from tagging import corp_tags, marks
 
 A, B, C = RetryClass.IDEMPOTENT, RetryClass.PLATFORM_DEDUPED, RetryClass.RECONCILE_FIRST
 
+# Numbers that say the person cannot be written to: gone, or outside the app's visible range.
+_NOBODY = frozenset({40003, 46004, 60011, 60111, 81013})
+
 # The numbers are those of developer.work.weixin.qq.com/document/path/90313: 41051 a welcome was
 # delivered, 60140 the response_code is used up, 40071 the tag exists, 95016 the conversation
 # cannot move there (any more), 95018 the code of a kf event is used up. For a msgid that is used
@@ -25,6 +28,8 @@ DELIVERIES: dict[str, Kind] = {
     ),
     # message/send with duplicate check: the same bytes within the window are one message.
     "app_message": Kind(B),
+    # To somebody who is no guide of ours, and whom the app may not be allowed to write to.
+    "stranger_reply": Kind(B, moot_on=_NOBODY),
     "alert": Kind(B),
     "digest": Kind(B, after=digests.sent),
     "card_update": Kind(A, done_on=frozenset({60140})),

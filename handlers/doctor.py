@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import inbox, outbox
@@ -21,6 +21,7 @@ from bot.crm.models import ChannelCode, Guide
 from bot.errors import WeComError, WeComUnavailable
 from bot.wecom.errcodes import next_step
 from content_library.models import WelcomeMessage
+from handlers import schema_version, web
 
 State = Literal["ok", "warn", "fail", "skip"]
 
@@ -37,32 +38,53 @@ class Finding:
 
 def examine(bot: Bot) -> list[Finding]:
     """All checks, in order. Never raises for what it is there to find."""
-    findings = [_database(bot), _redis(bot), _disk(bot), _public_url(bot)]
-    token = _token(bot)
-    findings.append(token)
-    for check in _PLATFORM:
-        if token.state == "fail":
-            findings.append(Finding(_NAMES[check], "skip", "先解决上面的问题"))
-        else:
-            findings.append(check(bot))
-    if findings[0].state == "ok":
-        findings += [_content(bot), pauses(bot), _letters(bot)]
+    database = _database(bot)
+    findings = [database, _redis(bot), _disk(bot), _public_url(bot), _metrics(bot)]
+    # The token of the platform is kept in the database: without it nobody can be asked.
+    is_open = database.state != "fail"
+    for name, check in _CHECKS.items():
+        finding = _guarded(name, check, bot) if is_open else Finding(name, "skip", _FIRST)
+        findings.append(finding)
+        if check is _token and finding.state == "fail":
+            findings += [Finding(other, "skip", _FIRST) for other in _PLATFORM]
+            break
+    if is_open:
+        findings += [_guarded(name, check, bot) for name, check in _RECORDS.items()]
     return findings
+
+
+def _guarded(name: str, check: Callable[[Bot], Finding], bot: Bot) -> Finding:
+    """A check whose database may go away in the middle of it."""
+    try:
+        return check(bot)
+    except SQLAlchemyError as error:
+        return _no_database(name, error)
 
 
 def _database(bot: Bot) -> Finding:
     name = "数据库"
     try:
         with bot.engine.connect() as connection:
-            version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            found = schema_version.of_database(connection)
     except SQLAlchemyError as error:
-        return Finding(
-            name,
-            "fail",
-            f"打不开（{type(error).__name__}）",
-            "检查 DATABASE_URL，再运行 daogou migrate",
-        )
+        return _no_database(name, error)
+    version = "、".join(sorted(found)) or "（空）"
+    match schema_version.fit(found):
+        case schema_version.Fit.OLD:
+            return Finding(name, "fail", f"结构版本 {version} 太旧", "运行 daogou migrate")
+        case schema_version.Fit.NEWER:
+            said = f"结构版本 {version} 比程序新"
+            return Finding(name, "warn", said, "换上升级后的程序再启动")
     return Finding(name, "ok", f"已连接，结构版本 {version}")
+
+
+def _no_database(name: str, error: SQLAlchemyError) -> Finding:
+    return Finding(
+        name,
+        "fail",
+        f"打不开数据库（{type(error).__name__}）",
+        "检查 DATABASE_URL，再运行 daogou migrate",
+    )
 
 
 def _redis(bot: Bot) -> Finding:
@@ -72,7 +94,10 @@ def _redis(bot: Bot) -> Finding:
 
 
 def _disk(bot: Bot) -> Finding:
-    free = shutil.disk_usage(bot.settings.var_dir).free
+    try:
+        free = shutil.disk_usage(bot.settings.var_dir).free
+    except OSError as error:
+        return Finding("磁盘", "fail", f"打不开 VAR_DIR（{error.strerror}）", "检查 VAR_DIR")
     found = f"剩余 {free // 1024**3} GB"
     if free < 1024**3:
         return Finding("磁盘", "fail", found, "清理磁盘，或把 VAR_DIR 移到更大的盘")
@@ -93,6 +118,15 @@ def _public_url(bot: Bot) -> Finding:
     return Finding("访问地址", "ok", url)
 
 
+def _metrics(bot: Bot) -> Finding:
+    token = web.metrics_token(bot.settings.secret_key)
+    return Finding(
+        "监控",
+        "ok",
+        f"{bot.settings.public_base_url}/metrics，请求头 Authorization: Bearer {token}",
+    )
+
+
 def _token(bot: Bot) -> Finding:
     wecom = bot.settings.wecom
     return _try(
@@ -108,7 +142,7 @@ def _directory(bot: Bot) -> Finding:
             raise Empty("应用的可见范围是空的", "在应用详情里把门店所在部门加入可见范围")
         return f"可见部门 {len(departments)} 个"
 
-    return _try(_NAMES[_directory], look)
+    return _try("通讯录", look)
 
 
 def _contacts(bot: Bot) -> Finding:
@@ -130,11 +164,11 @@ def _contacts(bot: Bot) -> Finding:
             )
         return found
 
-    return _try(_NAMES[_contacts], look)
+    return _try("客户联系", look)
 
 
 def _tags(bot: Bot) -> Finding:
-    return _try(_NAMES[_tags], lambda: f"企业标签组 {len(bot.gateway.corp_tags())} 个")
+    return _try("客户标签", lambda: f"企业标签组 {len(bot.gateway.corp_tags())} 个")
 
 
 def _kf(bot: Bot) -> Finding:
@@ -147,7 +181,7 @@ def _kf(bot: Bot) -> Finding:
             )
         return f"客服账号 {len(accounts)} 个"
 
-    return _try(_NAMES[_kf], look)
+    return _try("微信客服", look)
 
 
 def _callback(bot: Bot) -> Finding:
@@ -157,19 +191,19 @@ def _callback(bot: Bot) -> Finding:
     url = f"{bot.settings.public_base_url}/wecom/callback"
     if wrong:
         return Finding(
-            _NAMES[_callback],
+            "回调",
             "fail",
             f"{wrong} 条回调解不开",
             "核对 EncodingAESKey 与企业 ID，和后台“接收消息”页一致",
         )
     if last is None:
         return Finding(
-            _NAMES[_callback],
+            "回调",
             "warn",
             "还没有收到过回调",
             f"在应用“接收消息”里填 {url} 并打开客户变更回调",
         )
-    return Finding(_NAMES[_callback], "ok", f"最近一次 {last:%Y-%m-%d %H:%M} UTC")
+    return Finding("回调", "ok", f"最近一次 {last:%Y-%m-%d %H:%M} UTC")
 
 
 def _content(bot: Bot) -> Finding:
@@ -245,11 +279,17 @@ def _try(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, "fail", f"平台返回 {error.errcode}", next_step(error.errcode))
 
 
-_PLATFORM: tuple[Callable[[Bot], Finding], ...] = (_directory, _contacts, _tags, _kf, _callback)
-_NAMES: dict[Callable[[Bot], Finding], str] = {
-    _directory: "通讯录",
-    _contacts: "客户联系",
-    _tags: "客户标签",
-    _kf: "微信客服",
-    _callback: "回调",
+_FIRST = "先解决上面的问题"
+_PLATFORM: dict[str, Callable[[Bot], Finding]] = {
+    "通讯录": _directory,
+    "客户联系": _contacts,
+    "客户标签": _tags,
+    "微信客服": _kf,
+    "回调": _callback,
+}
+_CHECKS: dict[str, Callable[[Bot], Finding]] = {"企业与密钥": _token, **_PLATFORM}
+_RECORDS: dict[str, Callable[[Bot], Finding]] = {
+    "内容": _content,
+    "暂停的接口": pauses,
+    "失败的消息": _letters,
 }

@@ -207,7 +207,7 @@ def _drain_spool(bot: Bot, _: None) -> None:
 
 #: The lanes of bot.jobs.LANES, and what each works on.
 LANES: dict[str, Lane] = {
-    "fast": Lane((_messages("fast", 8), _calls("fast", 8)), 0.2),
+    "fast": Lane((_messages("fast", 24), _calls("fast", 24)), 0.2),
     "events": Lane(
         (
             _messages("events", 4),

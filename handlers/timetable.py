@@ -166,6 +166,12 @@ def _may_start(session: Session, entry: Daily, day: date) -> bool:
     return entry.job != "morning" or runs.has_ended(session, "nightly", day)
 
 
+def _is_morning_coming(session: Session, now: datetime, day: date) -> bool:
+    """Whether the digest is due and not written yet: it will tell what a reminder would tell."""
+    (entry,) = (one for one in timetable(session) if one.job == "morning")
+    return _is_due(entry, now) and not runs.has_ended(session, "morning", day)
+
+
 def _was_early(session: Session, bot: Bot, job: str, day: date) -> bool:
     """Whether the job of `day` was over before the day began, and so has still to be done."""
     run = runs.JobRun
@@ -184,7 +190,8 @@ def tick(bot: Bot) -> None:
         contact_ways.push_changed(session)
         marks.push_pending(session)
     with transaction(bot.sessions) as session:
-        digests.remind_due(session, now, bot.settings)
+        if not _is_morning_coming(session, now, day):
+            digests.remind_due(session, now, bot.settings)
     with transaction(bot.sessions) as session:
         if materials.due_media(session, now):
             runs.request(session, "media", day, again=True)

@@ -40,6 +40,7 @@ class Kind:
 
     `done_on` are errcodes that, after an ambiguous try, say that the try had succeeded. `after`
     runs in the transaction that marks the call done, `dead` in the one that gives it up.
+    `moot_on` are errcodes that say there is nobody for it: it is done with, and no dead letter.
     `reconcile` looks at WeCom and returns what the call would have answered, or None if it has
     not happened; it may raise WeComError.
     """
@@ -51,6 +52,7 @@ class Kind:
     reconcile: Callable[[Bot, Delivery], dict[str, Any] | None] | None = None
     #: Errcodes that say "it exists already": `reconcile` then finds what there is.
     exists_on: frozenset[int] = frozenset()
+    moot_on: frozenset[int] = frozenset()
     #: For B: how long after the first try WeCom still recognizes the bytes.
     window: timedelta = timedelta(hours=3, minutes=50)
 
@@ -109,6 +111,8 @@ def judge(kind: Kind, held: Delivery, error: errors.WeComError, *, now: datetime
     reason, code = f"{type(error).__name__}: {error.reason}"[:500], error.errcode
     if held.ambiguous and code is not None and code in kind.done_on:
         return End(CallState.DONE, result={"errcode": code, "already": True})
+    if code is not None and code in kind.moot_on:
+        return End(CallState.CANCELLED, error=reason, errcode=code)
     if code is not None and code in kind.exists_on and not held.ambiguous:
         return Later(timedelta(milliseconds=100), reason, code, ambiguous=True)
     match error:

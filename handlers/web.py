@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 import logging
 import shutil
@@ -9,12 +11,12 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, redirect, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from bot.bot import Bot
 from bot.errors import UserError
+from handlers import schema_version
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ _HEADERS = {
 def prepare(app: Flask, bot: Bot) -> None:
     """Give an app its bot, its keys, and what every answer has in common."""
     app.extensions["bot"] = bot
+    # Read now: a program renewed on disk must not judge the process that runs still.
+    schema_version.scripts()
     app.secret_key = bot.settings.secret_key
     app.config.update(
         SESSION_COOKIE_NAME="daogou",
@@ -85,12 +89,17 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Ready: database, migrations and disk in order. Redis away is `degraded`, and still ready."""
+    """Ready: database, migrations and disk in order. Redis away is `degraded`, and still ready.
+
+    A structure newer than this process is no reason: it serves on until it is replaced.
+    """
     bot = the_bot()
     wrong, degraded = [], []
     try:
         with bot.engine.connect() as connection:
-            connection.execute(text("SELECT version_num FROM alembic_version")).one()
+            found = schema_version.of_database(connection)
+        if schema_version.fit(found) is schema_version.Fit.OLD:
+            wrong.append("migrations")
     except SQLAlchemyError:
         wrong.append("database")
     if shutil.disk_usage(bot.settings.var_dir).free < _FREE_BYTES:
@@ -102,12 +111,33 @@ def readyz() -> tuple[Response, int]:
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    """Prometheus text, for this machine only."""
-    caller = request.headers.get("X-Forwarded-For") or request.remote_addr or ""
-    try:
-        is_local = ipaddress.ip_address(caller.split(",")[0].strip()).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local:
+    """Prometheus text, for this machine, or for who shows the token `daogou doctor` prints."""
+    if not (_is_from_here() or _has_token()):
         return Response(status=404)
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def metrics_token(secret_key: str) -> str:
+    """The bearer token of `/metrics`, as good as SECRET_KEY and telling nothing of it."""
+    return hmac.new(secret_key.encode(), b"metrics", hashlib.sha256).hexdigest()
+
+
+def _is_from_here() -> bool:
+    """Whether the caller, and everybody a proxy names before it, is this machine.
+
+    The names can be made up, so each of them can only speak against the caller.
+    """
+    if "Forwarded" in request.headers:
+        return False
+    named = [*request.headers.getlist("X-Forwarded-For"), *request.headers.getlist("X-Real-Ip")]
+    callers = ",".join([request.remote_addr or "", *named]).split(",")
+    try:
+        return all(ipaddress.ip_address(caller.strip()).is_loopback for caller in callers)
+    except ValueError:
+        return False
+
+
+def _has_token() -> bool:
+    given = request.headers.get("Authorization", "").encode("utf-8", "replace")
+    wanted = f"Bearer {metrics_token(the_bot().settings.secret_key)}".encode()
+    return hmac.compare_digest(given, wanted)

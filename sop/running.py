@@ -50,6 +50,8 @@ class Running:
     audience: dict[str, Any] | None
     effective_on: date | None
     steps: tuple[SopStep, ...]
+    #: What people call the codes in the audience.
+    names: conditions.Lookup
 
     @property
     def lead_days(self) -> int:
@@ -62,7 +64,7 @@ class Running:
 
     def audience_sentence(self) -> str | None:
         """The audience in words for HQ; None: everyone."""
-        return None if self.audience is None else conditions.sentence(self.audience)
+        return None if self.audience is None else conditions.sentence(self.audience, self.names)
 
 
 def published(session: Session, *, sop_id: int | None = None) -> list[Running]:
@@ -120,6 +122,8 @@ def _loaded(session: Session, query: Select[*tuple[Any, ...]]) -> list[Running]:
     )
     for step in found:
         steps[step.version_id].append(step)
+    # One look for all of them, and none where no audience names a store, region or channel code.
+    names = conditions.names_of(session, *(version.audience for version, _ in rows))
     return [
         Running(
             version.id,
@@ -130,6 +134,7 @@ def _loaded(session: Session, query: Select[*tuple[Any, ...]]) -> list[Running]:
             version.audience,
             version.effective_on,
             tuple(steps[version.id]),
+            names,
         )
         for version, sop_name in rows
     ]

@@ -39,9 +39,20 @@ _KNOWN_AS = {
 }
 
 
+#: What is written as a code in a condition: its table's code and name.
+_CODES: dict[str, tuple[Any, Any]] = {
+    "stores": (Store.code, Store.name),
+    "regions": (Region.code, Region.name),
+    "channel_codes": (ChannelCode.state, ChannelCode.name),
+}
+
+
 @dataclass(frozen=True)
 class Lookup:
-    """The names a condition may use. Empty `categories`: the brand keeps no list, all are taken."""
+    """The names a condition may use. Empty `categories`: the brand keeps no list, all are taken.
+
+    A list of codes may be a mapping to what people call them; sentences then say that.
+    """
 
     tags: Collection[str] = frozenset()
     stores: Collection[str] = frozenset()
@@ -90,11 +101,31 @@ def load_lookup(session: Session) -> Lookup:
     )
     return Lookup(
         tags=frozenset(f"{group}/{name}" for group, name in paths),
-        stores=frozenset(session.scalars(select(Store.code))),
-        regions=frozenset(session.scalars(select(Region.code))),
-        channel_codes=frozenset(session.scalars(select(ChannelCode.state))),
+        stores=_named(session, Store.code, Store.name),
+        regions=_named(session, Region.code, Region.name),
+        channel_codes=_named(session, ChannelCode.state, ChannelCode.name),
         categories=frozenset(brand.settings(session).categories),
     )
+
+
+def names_of(session: Session, *conditions: Any) -> Lookup:
+    """What people call the codes in these conditions; asks only for what they mention.
+
+    A condition this program does not understand (any more) mentions nothing.
+    """
+    wanted: dict[str, set[str]] = {}
+    for condition in conditions:
+        for leaf in _leaves_of(condition):
+            kind = leaf.field.kind
+            if isinstance(kind, Words) and kind.names in _CODES:
+                codes = as_texts(leaf.field.label, leaf.op, leaf.value)
+                wanted.setdefault(kind.names, set()).update(codes)
+    return Lookup(**{key: _named(session, *_CODES[key], wanted[key]) for key in wanted})
+
+
+def _named(session: Session, code: Any, name: Any, only: Collection[str] | None = None) -> Any:
+    query = select(code, name) if only is None else select(code, name).where(code.in_(only))
+    return {code: name or code for code, name in session.execute(query)}
 
 
 def check(condition: Any, lookup: Lookup) -> None:
@@ -108,9 +139,14 @@ def clause(condition: Any, day: date) -> ColumnElement[bool]:
     return true() if condition is None else _compile(_parse(condition), day)
 
 
-def sentence(condition: Any) -> str:
-    """The condition as HQ reads it, e.g. "累计消费不少于 5 万元，且距上次消费少于 365 天"."""
-    return "所有客户" if condition is None else _sentence(_parse(condition), is_outer=True)
+def sentence(condition: Any, names: Lookup | None = None) -> str:
+    """The condition as HQ reads it, e.g. "累计消费不少于 5 万元，且距上次消费少于 365 天".
+
+    With `names` (`load_lookup`, `names_of`) a store is 南京路店, without them its code.
+    """
+    if condition is None:
+        return "所有客户"
+    return _sentence(_parse(condition), names or Lookup(), is_outer=True)
 
 
 def readings(session: Session, condition: Any, contact_id: int, day: date) -> list[Reading]:
@@ -131,14 +167,14 @@ def readings(session: Session, condition: Any, contact_id: int, day: date) -> li
             Contact.id == contact_id
         )
     ).one_or_none()
-    return [] if row is None else _read(terms, list(row))
+    return [] if row is None else _read(terms, list(row), names_of(session, condition))
 
 
-def _read(terms: tuple[_Node, ...], values: list[Any]) -> list[Reading]:
+def _read(terms: tuple[_Node, ...], values: list[Any], names: Lookup) -> list[Reading]:
     found = []
     for term in terms:
         holds, leaves = values.pop(0), _leaves(term)
-        facts = [leaf.field.actual(values.pop(0)) for leaf in leaves]
+        facts = [leaf.field.actual(_called(leaf, values.pop(0), names)) for leaf in leaves]
         if isinstance(term, _Leaf):
             label, actual = term.field.label, facts[0]
         else:
@@ -148,7 +184,7 @@ def _read(terms: tuple[_Node, ...], values: list[Any]) -> list[Reading]:
                     f"{leaf.field.label}：{fact}" for leaf, fact in zip(leaves, facts, strict=True)
                 )
             )
-        found.append(Reading(label, _sentence(term, is_outer=True), actual, bool(holds)))
+        found.append(Reading(label, _sentence(term, names, is_outer=True), actual, bool(holds)))
     return found
 
 
@@ -156,6 +192,13 @@ def _fact(leaf: _Leaf, day: date) -> ColumnElement[Any]:
     if leaf.field.reads is not None:
         return leaf.field.reads(leaf.value, day)
     return leaf.field.home.read(leaf.field.fact(day))
+
+
+def _leaves_of(condition: Any) -> list[_Leaf]:
+    try:
+        return [] if condition is None else _leaves(_parse(condition))
+    except UserError:
+        return []
 
 
 def _leaves(node: _Node) -> list[_Leaf]:
@@ -298,13 +341,25 @@ def _is_total(node: _Node) -> bool:
 # --- Words -------------------------------------------------------------------------------------
 
 
-def _sentence(node: _Node, *, is_outer: bool = False) -> str:
+def _sentence(node: _Node, names: Lookup, *, is_outer: bool = False) -> str:
     if isinstance(node, _Leaf):
-        return node.field.sentence(node.op, node.value)
+        return node.field.sentence(node.op, _called(node, node.value, names))
     if isinstance(node, _Not):
-        return f"并非“{_sentence(node.term, is_outer=True)}”"
-    words = ("，且" if node.word == "all" else "，或").join(_sentence(term) for term in node.terms)
+        return f"并非“{_sentence(node.term, names, is_outer=True)}”"
+    terms = [_sentence(term, names) for term in node.terms]
+    words = ("，且" if node.word == "all" else "，或").join(terms)
     return words if is_outer or len(node.terms) == 1 else f"（{words}）"
+
+
+def _called(leaf: _Leaf, value: Any, names: Lookup) -> Any:
+    """The value, or a list of them, with what people call it in the place of a code."""
+    kind = leaf.field.kind
+    known = getattr(names, kind.names) if isinstance(kind, Words) and kind.names else None
+    if not isinstance(known, Mapping):
+        return value
+    if isinstance(value, list):
+        return [known.get(one, one) for one in value]
+    return known.get(value, value)
 
 
 def options_of(field: Field) -> Mapping[str, str] | None:

@@ -6,10 +6,7 @@ migrated schema, so a test may commit, kill and reconnect as the product does.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import itertools
-import pkgutil
 import shutil
 import subprocess
 import sys
@@ -21,7 +18,6 @@ import psycopg
 import pytest
 from redis import Redis
 
-from bot.db import Base, create_database_engine
 from bot.embedded import Servers
 from bot.settings import Settings, environment_for_children
 
@@ -84,25 +80,9 @@ def _named(servers: Servers, name: str) -> str:
 
 
 def _make_schema(servers: Servers, url: str) -> None:
-    if any((ROOT / "migrations" / "versions").glob("*.py")):
-        subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            env=environment_for_children(
-                {"DATABASE_URL": url, "VAR_DIR": str(servers.place.var_dir)}
-            ),
-            check=True,
-        )
-    else:
-        _create_declared_tables(url)
-
-
-def _create_declared_tables(url: str) -> None:
-    for package in ("bot", "content_library", "tagging", "sop"):
-        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if ".sandbox" not in module.name and "launch" not in module.name:
-                with contextlib.suppress(ImportError, SyntaxError):
-                    importlib.import_module(module.name)
-    engine = create_database_engine(url)
-    Base.metadata.create_all(engine)
-    engine.dispose()
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env=environment_for_children({"DATABASE_URL": url, "VAR_DIR": str(servers.place.var_dir)}),
+        check=True,
+    )

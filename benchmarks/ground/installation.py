@@ -69,8 +69,8 @@ def installed(platform_url: str | None = None) -> Iterator[Installation]:
     given = {
         "VAR_DIR": str(folder / "var"),
         "PORT": str(free_port()),
-        "SECRET_KEY": "a key for measuring only",
-        "EVENTS_SECRET": "another key for measuring only",
+        "SECRET_KEY": "a long key for measuring only, of no other use",
+        "EVENTS_SECRET": "another long key for measuring only, of no use",
         # Nobody listens there unless a benchmark says who: nothing can leave this machine.
         "WECOM_API_BASE_URL": platform_url or f"http://127.0.0.1:{free_port()}",
         "WECOM_CORP_ID": KEYS.receive_id,
@@ -79,8 +79,8 @@ def installed(platform_url: str | None = None) -> Iterator[Installation]:
         "WECOM_CALLBACK_TOKEN": KEYS.token,
         "WECOM_CALLBACK_AES_KEY": KEYS.aes_key,
     }
-    settings = Settings.from_env(given)
     try:
+        settings = Settings.from_env(given)
         with Servers.attach_or_start(settings) as servers:
             given["DATABASE_URL"] = servers.database_url
             if servers.redis_url:

@@ -17,6 +17,7 @@ from bot.errors import UserError
 # Deeper than any condition may be; aliases may make a small file a tree without end.
 _DEEPEST = 40
 _MOST_VALUES = 1_000_000
+_LONGEST_SENTENCE = 300
 _HINT = "请检查缩进、引号和冒号"
 
 
@@ -24,7 +25,10 @@ class PackError(UserError):
     """A pack that cannot be loaded; the sentence names the line."""
 
     def __init__(self, line: int, message_zh: str) -> None:
-        super().__init__(f"第 {line} 行：{message_zh}")
+        # What was written may be quoted: it must neither break the line nor fill the screen.
+        said = " ".join(message_zh.split())
+        short = said if len(said) <= _LONGEST_SENTENCE else f"{said[:_LONGEST_SENTENCE]}…"
+        super().__init__(f"第 {line} 行：{short}")
         self.line = line
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy.exc import OperationalError
+from psycopg import errors as postgres
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from bot.errors import DaogouError, UserError
-from handlers.commands import care, content, operators, processes, work
+from handlers.commands import arguments, care, content, operators, processes, work
 from handlers.commands.office import Office, Roof
 
 __all__ = ["COMMANDS", "Roof", "main"]
@@ -57,11 +59,15 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: list[str], roof: Roof) -> int:
     """Run one command; a failure is one clear line on stderr and a non-zero status."""
-    parser = argparse.ArgumentParser(prog="daogou", description="导购助手")
+    parser = arguments.Parser(prog="daogou", description="导购助手")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="命令")
     for name, command in COMMANDS.items():
         sub = subparsers.add_parser(name, help=command.help, description=command.help)
         command.arguments(sub)
+    unreadable = arguments.refuse_unreadable(argv)
+    if unreadable is not None:
+        print(unreadable, file=sys.stderr)
+        return 2
     args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.command in processes.LONG_RUNNING else logging.WARNING,
@@ -72,18 +78,34 @@ def main(argv: list[str], roof: Roof) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         with Office(roof) as office:
-            return COMMANDS[args.command].run(args, office)
+            status = COMMANDS[args.command].run(args, office)
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(error.message_zh, file=sys.stderr)
+        # A sentence may quote what was typed, line breaks and all.
+        print(" ".join(error.message_zh.split()), file=sys.stderr)
     except DaogouError as error:
         print(error, file=sys.stderr)
-    except OperationalError as error:
-        # The driver's own text may hold the address with its password; its class does not.
-        print(
-            f"数据库没有回应（{type(error.orig).__name__}），请检查 DATABASE_URL。", file=sys.stderr
-        )
+    except SQLAlchemyError as error:
+        print(_database_words(error), file=sys.stderr)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        # Whoever read has seen enough; the interpreter's last flush must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 2
+
+
+def _database_words(error: SQLAlchemyError) -> str:
+    """One line; the driver's own text may hold the address with its password, its class does not.
+
+    Values that were being written are left out for the same reason.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(cause, postgres.UndefinedTable | postgres.UndefinedColumn):
+        return "数据库还没有升级，请先运行 daogou migrate"
+    name = type(cause or error).__name__
+    if isinstance(error, OperationalError):
+        return f"数据库没有回应（{name}），请检查 DATABASE_URL。"
+    return f"数据库没有接受这次操作（{name}），什么都没有改。"

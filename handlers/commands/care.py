@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 
 from bot import inbox, outbox
 from bot.db import transaction
+from bot.errors import UserError
 from handlers import doctor as checkup
 from handlers.commands.office import Office, show
 
+_BOXES = {"in": inbox, "out": outbox}
+# Ids are bigint; eighteen digits are always within it.
+_ID = re.compile(r"(in|out):([0-9]{1,18})", re.ASCII)
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
 
 
@@ -66,20 +71,25 @@ def deadletters(args: argparse.Namespace, office: Office) -> int:
 
 
 def _retry(args: argparse.Namespace, office: Office) -> int:
-    chosen: dict[str, list[int]] = {"in": [], "out": []}
-    for text in args.ids:
-        box, _, number = text.partition(":")
-        if box not in chosen or not number.isdigit():
-            print(f"编号应写成 in:12 或 out:7，收到 {text}")
-            return 2
-        chosen[box].append(int(number))
-    if not args.ids and not args.reason:
-        print("请写出编号，或用 --reason 指定原因。")
-        return 2
+    """All of the named ones, or none."""
+    chosen = list(dict.fromkeys(_id(text) for text in args.ids))
+    if not chosen and not args.reason:
+        raise UserError("请写出编号，或用 --reason 指定原因。")
     with transaction(office.bot.sessions) as session:
         count = 0
-        for box, room in (("in", inbox), ("out", outbox)):
-            if chosen[box] or args.reason:
-                count += room.retry(session, chosen[box] or None, reason=args.reason)
+        for box, number in chosen:
+            found = _BOXES[box].retry(session, [number], reason=args.reason)
+            if not found:
+                raise UserError(f"失败的消息里没有 {box}:{number}，一条都没有重试。")
+            count += found
+        if not chosen:
+            count = sum(room.retry(session, reason=args.reason) for room in _BOXES.values())
     print(f"已重新排队 {count} 条。")
     return 0
+
+
+def _id(text: str) -> tuple[str, int]:
+    found = _ID.fullmatch(text)
+    if found is None:
+        raise UserError(f"编号应写成 in:12 或 out:7，收到「{text}」")
+    return found[1], int(found[2])

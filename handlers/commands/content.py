@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.crm import imports
 from bot.db import transaction
+from bot.errors import UserError
 from handlers import brand_pack
 from handlers.commands.office import Office, read_text
 
@@ -56,17 +57,22 @@ def import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def import_(args: argparse.Namespace, office: Office) -> int:
     """`daogou import`: progress on stderr, refused rows in FILE.rejected.csv."""
+    if not args.file.is_file():
+        raise UserError(f"没有这个文件：{args.file}")
     rejects = args.file.with_suffix(".rejected.csv")
     bot = office.bot
-    result = imports.import_file(
-        bot.sessions,
-        args.kind,
-        args.file,
-        rejects,
-        now=bot.clock.now(),
-        secret_key=bot.settings.secret_key,
-        progress=_progress,
-    )
+    try:
+        result = imports.import_file(
+            bot.sessions,
+            args.kind,
+            args.file,
+            rejects,
+            now=bot.clock.now(),
+            secret_key=bot.settings.secret_key,
+            progress=_progress,
+        )
+    except OSError as error:
+        raise UserError(f"读写 {error.filename or args.file} 时出错：{error.strerror}") from None
     print(file=sys.stderr)
     print(f"导入 {result.accepted} 行，重复 {result.duplicate} 行，拒绝 {result.rejected} 行。")
     if result.rejected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -38,6 +37,8 @@ class Office:
         self.roof = roof
         self._servers: Servers | None = None
         self._bot: Bot | None = None
+        #: Database connections the bot may hold; a worker with many hands wants more.
+        self.pool = 10
 
     def __enter__(self) -> Self:
         return self
@@ -71,28 +72,13 @@ class Office:
         """A bot on these servers."""
         if self._bot is None:
             self._bot = self.roof.build_bot(
-                self.settings, self.servers.database_url, self.servers.redis_url
+                self.settings, self.servers.database_url, self.servers.redis_url, pool=self.pool
             )
         return self._bot
 
     def today(self) -> date:
         """The business day of the installation's clock."""
         return business_day(self.bot.clock.now())
-
-
-def day_of(text: str) -> date:
-    """A date argument; argparse shows the sentence."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"日期应写成 2026-11-21，收到 {text!r}") from None
-
-
-def whole_number(text: str) -> int:
-    """A number of at least one."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 366:
-        raise argparse.ArgumentTypeError(f"应为 1 到 366 的整数，收到 {text!r}")
-    return int(text)
 
 
 def show(value: Any, *, as_json: bool, lines: list[str]) -> None:

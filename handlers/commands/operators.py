@@ -6,9 +6,12 @@ import argparse
 import getpass
 import sys
 
+from sqlalchemy.exc import IntegrityError
+
 from bot.crm import operators
 from bot.crm.models import OperatorRole
 from bot.db import transaction
+from bot.errors import UserError
 from handlers.commands.office import Office
 
 
@@ -25,18 +28,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, office: Office) -> int:
     """`daogou operator add`: asks for the password, never takes it as an argument."""
-    if args.password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = getpass.getpass("密码（至少 10 位）：")
-    with transaction(office.bot.sessions) as session:
-        operators.save(
-            session,
-            args.username,
-            name=args.name or args.username,
-            role=OperatorRole(args.role),
-            password=password,
-            userid=args.userid,
-        )
+    password = _password(from_stdin=args.password_stdin)
+    try:
+        with transaction(office.bot.sessions) as session:
+            operators.save(
+                session,
+                args.username,
+                name=args.name or args.username,
+                role=OperatorRole(args.role),
+                password=password,
+                userid=args.userid,
+            )
+    except IntegrityError:
+        if args.userid is None:
+            raise
+        raise UserError(f"userid「{args.userid}」已经属于另一个账号") from None
     print(f"账号 {args.username} 已保存，登录：{office.settings.public_base_url}/console/")
     return 0
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        try:
+            return sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UserError("密码不是 UTF-8 文本") from None
+    if not sys.stdin.isatty():
+        raise UserError("这里没有终端可以输入密码，请加 --password-stdin，从标准输入读")
+    try:
+        return getpass.getpass("密码（至少 10 位）：")
+    except EOFError:
+        raise UserError("没有输入密码，也可以加 --password-stdin，从标准输入读") from None

@@ -13,18 +13,23 @@ from types import FrameType
 
 from alembic import command as alembic
 from alembic.config import Config
+from alembic.util import CommandError
 
 from bot.embedded.house import FIRST_START
+from bot.errors import UserError
 from bot.sandbox.serving import serve
 from handlers import clock as clock_door
 from handlers import worker as worker_door
 from handlers.brand_pack import sample
+from handlers.commands.arguments import port_of
 from handlers.commands.office import Office
 
 LONG_RUNNING = frozenset({"run", "web", "worker", "clock", "sandbox"})
 ROOT = Path(__file__).parents[2]
 # The other workers stand in on the fast lane while its own worker starts.
 _STANDS_IN_FOR: dict[str, tuple[str, ...]] = {"fast": (), "rest": ("fast",)}
+# PostgreSQL allows 100 by default: web, fast and one worker with the rest stay well below.
+_WORKER_CONNECTIONS = 24
 _LANES = {"fast": ("fast",), "rest": ("events", "send", "marks", "slow")}
 
 
@@ -40,7 +45,7 @@ def worker_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     """`sandbox --port N`."""
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=port_of, required=True)
 
 
 def upgrade(database_url: str) -> None:
@@ -48,7 +53,10 @@ def upgrade(database_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
     config.attributes["database_url"] = database_url
-    alembic.upgrade(config, "head")
+    try:
+        alembic.upgrade(config, "head")
+    except CommandError:
+        raise UserError("数据库的结构比这个程序新，请先更新程序") from None
 
 
 def migrate(args: argparse.Namespace, office: Office) -> int:
@@ -103,6 +111,7 @@ def _granian(port: int) -> list[str]:
 
 def worker(args: argparse.Namespace, office: Office) -> int:
     """`daogou worker [fast]`."""
+    office.pool = _WORKER_CONNECTIONS
     if not args.with_clock:
         worker_door.run_lanes(office.bot, _LANES[args.lanes], _STANDS_IN_FOR[args.lanes])
         return 0

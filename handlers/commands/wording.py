@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from sop.explain import Explanation
+from sop.models import TaskState
 from sop.preview import Preview
+
+#: A task's state on a terminal.
+STATES: dict[TaskState, str] = {
+    TaskState.OPEN: "待办",
+    TaskState.DEFERRED: "顺延",
+    TaskState.DONE: "完成",
+    TaskState.SKIPPED: "跳过",
+    TaskState.EXPIRED: "过期",
+    TaskState.WITHDRAWN: "撤回",
+}
+
+
+def named(name: str) -> str:
+    """A contact's name, or that she has told none."""
+    return name.strip() or "（没有名字）"
 
 
 def explanation(found: Explanation) -> list[str]:
     """Why each task exists, then for every other SOP why there is none."""
-    lines = [f"{found.contact_name}  {found.day}  负责导购：{found.guide_name or '无'}", ""]
+    who = named(found.contact_name)
+    lines = [f"{who}  {found.day}  负责导购：{found.guide_name or '无'}", ""]
     for task in found.tasks:
-        lines.append(f"● {task.sop_name} · {task.title}（{task.state.value}）")
+        lines.append(f"● {task.sop_name} · {task.title}（{STATES[task.state]}）")
         lines.append(f"    {task.why_line}")
         lines += [f"    {text}" for text in (task.ranking, task.reason) if text]
         lines += [f"    {day} 顺延：{reason}" for day, reason in task.deferrals]
@@ -21,10 +38,24 @@ def explanation(found: Explanation) -> list[str]:
             )
     if not found.tasks:
         lines.append("这一天没有任务。")
-    if found.absences:
-        lines += ["", "没有产生任务的 SOP："]
+    return lines + _absences(found)
+
+
+def _absences(found: Explanation) -> list[str]:
+    """A reason that holds for every SOP is said once, not with each of them."""
+    if not found.absences:
+        return []
+    lines = ["", "没有产生任务的 SOP："]
+    shared: list[str] = []
+    if len(found.absences) > 1:
+        first, *others = found.absences
+        shared = [why for why in first.reasons if all(why in each.reasons for each in others)]
+    if shared:
+        lines.append(f"○ 全部 {len(found.absences)} 个：{'；'.join(shared)}")
     for absence in found.absences:
-        lines.append(f"○ {absence.sop_name} v{absence.version}：{'；'.join(absence.reasons)}")
+        own = [why for why in absence.reasons if why not in shared]
+        if own:
+            lines.append(f"○ {absence.sop_name} v{absence.version}：{'；'.join(own)}")
     return lines
 
 
@@ -40,7 +71,9 @@ def preview(found: Preview) -> list[str]:
         )
     lines.append(f"合计 {found.tasks} 项，比线上版本 {found.difference:+d}")
     for sample in found.samples:
-        lines.append(f"{sample.day} {sample.guide_name} → {sample.contact_name} · {sample.title}")
+        lines.append(
+            f"{sample.day} {sample.guide_name} → {named(sample.contact_name)} · {sample.title}"
+        )
         lines.append(f"    {sample.why_line}")
         if sample.words:
             lines.append(f"    {sample.words}")

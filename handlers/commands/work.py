@@ -16,7 +16,8 @@ from bot.crm.models import Contact, Guide
 from bot.errors import UserError
 from handlers import timetable
 from handlers.commands import wording
-from handlers.commands.office import Office, day_of, show, whole_number
+from handlers.commands.arguments import day_of, whole_number
+from handlers.commands.office import Office, show
 from sop import explain as explaining
 from sop import preview as previewing
 from sop import tasks as task_book
@@ -127,7 +128,8 @@ def tasks(args: argparse.Namespace, office: Office) -> int:
     lines = [f"{guide.name} {day} 共 {len(found)} 项"]
     for view in found:
         due = view.due_at.astimezone(SHANGHAI).strftime("%H:%M ") if view.due_at else ""
-        lines.append(f"{view.number}. {due}{view.contact_name} · {view.title}（{view.state}）")
+        state = wording.STATES[view.state]
+        lines.append(f"{view.number}. {due}{view.contact_name} · {view.title}（{state}）")
         lines.append(f"   {view.why_line}")
         if view.words:
             lines.append(f"   {view.words}")

@@ -98,7 +98,7 @@ def describe() -> Any:
         audience = spec.get("audience")
         spec_form.refuse_gaps(audience)
         conditions.check(audience, lookup)
-        told["audience"] = conditions.sentence(audience)
+        told["audience"] = conditions.sentence(audience, lookup)
     except UserError as error:
         told["audience_error"] = error.message_zh
     known = {"tag": lookup.tags, "festival": festivals, "category": lookup.categories}

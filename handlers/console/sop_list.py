@@ -74,8 +74,10 @@ def rows(session: Session, search: str) -> list[SopRow]:
     steps = _step_counts(session, [one.id for one in shown.values() if one is not None])
     last_change = {sop.id: _last_change(live, draft, former) for sop, live, draft, former in found}
     who = actors.names(session, [by for _, by in last_change.values()])
+    audiences = (one.audience for one in shown.values() if one is not None)
+    names = conditions.names_of(session, *audiences)
     return [
-        _row(sop, live, draft, shown[sop.id], steps, last_change[sop.id], who)
+        _row(sop, live, draft, shown[sop.id], steps, last_change[sop.id], who, names)
         for sop, live, draft, _ in found
     ]
 
@@ -127,6 +129,7 @@ def _row(
     steps: dict[int, int],
     change: tuple[datetime | None, str | None],
     who: dict[str, str],
+    names: conditions.Lookup,
 ) -> SopRow:
     if live is not None:
         state = "paused" if sop.is_paused else "live"
@@ -139,7 +142,7 @@ def _row(
         version=live.number if live else None,
         has_draft=draft is not None,
         trigger=trigger_words(shown),
-        audience=conditions.sentence(shown.audience) if shown else "—",
+        audience=conditions.sentence(shown.audience, names) if shown else "—",
         steps=steps.get(shown.id, 0) if shown else 0,
         changed_at=change[0],
         changed_by=who.get(change[1] or "", ""),

@@ -62,9 +62,10 @@ def history(session: Session, sop_id: int) -> list[VersionWords]:
     ).all()
     steps = _steps(session, [one.id for one in versions])
     who = actors.names(session, [one.published_by or one.created_by for one in versions])
+    names = conditions.names_of(session, *(one.audience for one in versions))
     told: list[VersionWords] = []
     for version, before in zip(versions, [*versions[1:], None], strict=True):
-        told.append(_told(version, before, steps, who))
+        told.append(_told(version, before, steps, who, names))
     return told
 
 
@@ -73,18 +74,18 @@ def _told(
     before: SopVersion | None,
     steps: dict[int, tuple[StepWords, ...]],
     who: dict[str, str],
+    names: conditions.Lookup,
 ) -> VersionWords:
     is_draft = version.state == VersionState.DRAFT
     by = version.created_by if is_draft else version.published_by
-    trigger, audience = _trigger(version), conditions.sentence(version.audience)
+    trigger, audience = _trigger(version), conditions.sentence(version.audience, names)
     changes: list[str] = []
     if before is not None:
         if _trigger(before) != trigger:
             changes.append(f"触发改为「{trigger}」，原为「{_trigger(before)}」")
-        if conditions.sentence(before.audience) != audience:
-            changes.append(
-                f"人群改为「{audience}」，原为「{conditions.sentence(before.audience)}」"
-            )
+        former = conditions.sentence(before.audience, names)
+        if former != audience:
+            changes.append(f"人群改为「{audience}」，原为「{former}」")
         changes += step_changes(steps[version.id], steps[before.id])
         changes = changes or ["内容与上一版相同"]
     return VersionWords(

@@ -1,7 +1,8 @@
 """Guides talk with the bot (导购会话): words, buttons of cards, and opening the app.
 
 All end in the functions the pages use, and every answer leaves through the outbox, keyed by what
-was asked, so that a question answered twice is one answer.
+was asked, so that a question answered twice is one answer. Who is no guide (any more) is told so;
+that WeCom may refuse to tell her is then nobody's trouble.
 """
 
 from __future__ import annotations
@@ -43,9 +44,14 @@ _GONE = "您的导购账号已停用，如有疑问请联系店长。"
 
 def guide_wrote(bot: Bot, event: GuideMessage) -> None:
     """Answer what a guide wrote; every message gets exactly one answer."""
-    said = _answer(bot, event)
+    key = f"guide_reply:{event.msg_id}"
+    try:
+        said = _answer(bot, event)
+    except _Stranger as stranger:
+        _tell_stranger(bot, event.userid, stranger, key)
+        return
     with transaction(bot.sessions) as session:
-        _say(session, bot, event.userid, said, f"guide_reply:{event.msg_id}")
+        _say(session, bot, event.userid, said, key)
 
 
 def card_clicked(bot: Bot, event: CardClicked) -> None:
@@ -55,6 +61,7 @@ def card_clicked(bot: Bot, event: CardClicked) -> None:
         log.warning("card key not known userid=%s task=%s", event.userid, event.task_id)
         return
     verb, task_id = match[1], int(match[2])
+    key = f"card_reply:{event.response_code or event.task_id}:{event.key}"
     try:
         with transaction(bot.sessions) as session:
             guide = _guide(session, event.userid)
@@ -64,8 +71,9 @@ def card_clicked(bot: Bot, event: CardClicked) -> None:
                 reason = "、".join(event.selected.get(REASON_QUESTION, ())) or "没有写原因"
                 tasks.skip(session, task_id, guide.id, event.created_at, reason)
             _gray(session, bot, event, "已完成" if verb == "done" else "已跳过")
+    except _Stranger as stranger:
+        _tell_stranger(bot, event.userid, stranger, key)
     except UserError as error:
-        key = f"card_reply:{event.response_code or event.task_id}:{event.key}"
         with transaction(bot.sessions) as session:
             _say(session, bot, event.userid, error.message_zh, key)
 
@@ -87,21 +95,41 @@ def _answer(bot: Bot, event: GuideMessage) -> str:
             guide = _guide(session, event.userid)
             h5_url = bot.settings.public_base_url + H5_PATH
             return answers.answer(session, Asker(guide, bot.clock.now(), h5_url), event.text)
+    except _Stranger:
+        raise
     except UserError as error:
         return error.message_zh
+
+
+class _Stranger(UserError):
+    """Whoever wrote is no active guide."""
 
 
 def _guide(session: Session, userid: str) -> Guide:
     guide = _find(session, userid)
     if guide is None:
-        raise UserError(_NOT_A_GUIDE)
+        raise _Stranger(_NOT_A_GUIDE)
     if not guide.is_active:
-        raise UserError(_GONE)
+        raise _Stranger(_GONE)
     return guide
 
 
 def _find(session: Session, userid: str) -> Guide | None:
     return session.scalars(select(Guide).where(roster.same_guide(userid))).one_or_none()
+
+
+def _tell_stranger(bot: Bot, userid: str, stranger: _Stranger, dedupe_key: str) -> None:
+    log.info("somebody who is no guide wrote userid=%s", userid)
+    with transaction(bot.sessions) as session:
+        notices.add(
+            session,
+            kind="stranger_reply",
+            agent_id=bot.settings.wecom.agent_id,
+            userid=userid,
+            text=stranger.message_zh,
+            dedupe_key=dedupe_key,
+            deadline=bot.clock.now() + _ANSWER_LIFE,
+        )
 
 
 def _say(session: Session, bot: Bot, userid: str, said: str, dedupe_key: str) -> None:

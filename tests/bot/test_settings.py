@@ -21,8 +21,8 @@ CORP = {
     "WECOM_APP_SECRET": "app-secret-that-nobody-sees",
     "WECOM_CALLBACK_TOKEN": "callbackTokenNobodySees",
     "WECOM_CALLBACK_AES_KEY": "a1B2" * 10 + "c3D",
-    "SECRET_KEY": "session-key-nobody-sees",
-    "EVENTS_SECRET": "events-key-nobody-sees",
+    "SECRET_KEY": "session-key-nobody-sees-or-guesses",
+    "EVENTS_SECRET": "events-key-nobody-sees-or-ever-guesses",
 }
 
 
@@ -117,6 +117,12 @@ def test_an_unknown_wecom_variable_is_refused_with_the_nearest_name(wrong: str, 
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
+        ("WECOM_CORP_ID", "1234567890abcdef", "ww (or wx)"),
+        ("WECOM_CORP_ID", "ww", "ww (or wx)"),
+        ("WECOM_CORP_ID", "wx12 34", "ww (or wx)"),
+        ("WECOM_CORP_ID", "ww" + "1" * 63, "ww (or wx)"),
+        ("SECRET_KEY", "k" * 31, "32 random characters, 31 were given"),
+        ("EVENTS_SECRET", "short", "32 random characters, 5 were given"),
         ("WECOM_AGENT_ID", "ww1", "integer"),
         ("WECOM_AGENT_ID", "-1", "integer"),
         ("WECOM_AGENT_ID", "١٢", "integer"),
@@ -133,6 +139,12 @@ def test_an_unknown_wecom_variable_is_refused_with_the_nearest_name(wrong: str, 
         ("PUBLIC_BASE_URL", "https://x/?a=1", "address"),
         ("PUBLIC_BASE_URL", "https://x:99999", "address"),
         ("DATABASE_URL", "mysql://h/d", "postgresql://"),
+        ("DATABASE_URL", "postgresql://u:p@h:port/d", "1 to 65535"),
+        ("DATABASE_URL", "postgresql://u:p@h:65536/d", "1 to 65535"),
+        ("DATABASE_URL", "postgresql://u:p@h:0", "1 to 65535"),
+        ("DATABASE_URL", "postgresql://u:p@[::1]:x/d", "1 to 65535"),
+        ("REDIS_URL", "redis://h:99999/0", "1 to 65535"),
+        ("REDIS_URL", "rediss://:p@h:six", "1 to 65535"),
         ("REDIS_URL", "127.0.0.1:6379", "redis://"),
     ],
 )
@@ -145,6 +157,21 @@ def test_a_wrong_value_is_named_with_what_it_should_be(name: str, value: str, wh
 def test_every_common_spelling_of_the_database_scheme_is_taken(scheme: str) -> None:
     settings = Settings.from_env(corp_with(DATABASE_URL=f"{scheme}://u:p@h:5432/d"))
     assert settings.database_url == "postgresql://u:p@h:5432/d"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["u:p#/?:7@h:5432/d", "h/d", "/d?host=/var/run:x", "u@[::1]:5432/d", "[::1]/d", "h:1?a=b:c@d"],
+)
+def test_a_good_database_address_is_taken_as_it_is(rest: str) -> None:
+    settings = Settings.from_env(corp_with(DATABASE_URL=f"postgresql://{rest}"))
+    assert settings.database_url == f"postgresql://{rest}"
+
+
+def test_a_wrong_port_is_named_without_the_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(corp_with(DATABASE_URL="postgresql://u:dbpass@h:port/d"))
+    assert "dbpass" not in str(caught.value)
 
 
 def test_no_secret_is_printed() -> None:

@@ -33,10 +33,12 @@ from bot.settings import environment_for_children
 from bot.wecom import callback
 from tests import letters
 from tests.installation import addresses, database_answers, pids, until
-from tests.servers import ROOT, _create_declared_tables
+from tests.servers import ROOT
 
 # So many that the alerts of all scans stay under the limit of messages to one member.
 GUIDES = tuple(f"guide{number:02}" for number in range(24))
+SECRET_KEY = "a key of the drill, long enough to be taken for one"
+EVENTS_SECRET = "a secret of the till, long enough to be taken for one"
 PROGRAM = (sys.executable, "-m", "app", "run")
 VICTIMS = ("web", "fast", "worker", "redis", "postgres")
 # How a kill may look to the sender: no connection, a cut one, or an answer that is not 200.
@@ -74,7 +76,7 @@ class Arena:
             callback_aes_key=keys.aes_key,
             callback_url=f"http://127.0.0.1:{self.port}/wecom/callback",
             events_url=f"http://127.0.0.1:{self.port}/api/v1/events",
-            events_secret="events-secret",
+            events_secret=EVENTS_SECRET,
             clock=Clock(),
             public_base_url="http://127.0.0.1:8000/sandbox",
             accept_after=None,
@@ -86,8 +88,8 @@ class Arena:
         env = {
             "VAR_DIR": str(self.var_dir),
             "PORT": str(self.port),
-            "SECRET_KEY": "a key of the drill",
-            "EVENTS_SECRET": "events-secret",
+            "SECRET_KEY": SECRET_KEY,
+            "EVENTS_SECRET": EVENTS_SECRET,
             "WECOM_API_BASE_URL": self.sandbox.platform_url,
             "WECOM_CORP_ID": keys.receive_id,
             "WECOM_AGENT_ID": "1000002",
@@ -103,8 +105,6 @@ class Arena:
             stderr=subprocess.STDOUT,
         )
         until(lambda: {"web", "fast", "worker"} <= self.parts().keys(), 240)
-        if not any((ROOT / "migrations" / "versions").glob("*.py")):
-            _create_declared_tables(addresses(self.var_dir)[0])
         until(self.answers, 60)
         until(self._is_welcoming, 60)
 

@@ -102,12 +102,59 @@ def test_a_bad_signature_is_401_and_keeps_nothing(client, bot, headers):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"  \n", b"\xff\xfe", b"[1,", b"not json", b"[" * 100_000, b"[1]]"],
+    [b"", b"  \n", b"\xff\xfe", b"[1,", b"not json", b"[" * 100_000, b"[1]]", b'["\\"'],
 )
 def test_what_is_no_list_of_events_is_400(client, bot, body):
     answer = _post(client, bot, body)
     assert answer.status_code == 400
     assert answer.get_json()["error"].endswith("。")
+
+
+_ODD = {
+    "NaN": "NaN",
+    "Infinity": "-Infinity",
+    "a fraction without end": "0." + "3" * 5000,
+    "5,000 digits": "9" * 5000,
+    "minus 5,000 digits": "-" + "9" * 5000,
+    "beyond a float": "1e999",
+    "deep": "[" * 20_000 + "]" * 20_000,
+    "deep objects": '{"a":' * 20_000 + "1" + "}" * 20_000,
+    "deep with brackets in texts": '["]]\\"[",' * 5000 + "1" + "]" * 5000,
+}
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+@pytest.mark.parametrize("odd", _ODD.values(), ids=_ODD)
+def test_an_odd_value_in_one_event_does_not_refuse_the_others(client, bot, odd, form):
+    good, after = (json.dumps(_purchase(bot, n)) for n in (1, 3))
+    bad = json.dumps(_purchase(bot, 2))[:-1] + f', "extra": {odd}}}'
+    events = [good, bad, after]
+    body = f"[{','.join(events)}]" if form == "array" else "\n".join(events)
+    answer = _post(client, bot, body.encode())
+    assert answer.status_code == 200
+    given = answer.get_json()
+    assert given["accepted"] == 2
+    assert [(one["index"], one["id"]) for one in given["rejected"]] == [(1, "e2")]
+    assert given["rejected"][0]["error"].endswith("。")
+    assert _kept(bot) == 2
+
+
+@pytest.mark.parametrize("odd", ["NaN", "9" * 5000, "[" * 20_000 + "]" * 20_000])
+def test_what_is_no_object_among_events_is_rejected_alone(client, bot, odd):
+    body = f"[{odd},{json.dumps(_purchase(bot, 1))}]"
+    answer = _post(client, bot, body.encode()).get_json()
+    assert answer["accepted"] == 1
+    assert [(one["index"], one["id"]) for one in answer["rejected"]] == [(0, None)]
+
+
+def test_half_a_character_in_an_id_rejects_that_event_and_answers_200(client, bot):
+    app_json = client.application.json
+    app_json.ensure_ascii = False
+    events = [_purchase(bot, 1), _purchase(bot, 2, id="e\ud800")]
+    answer = _post(client, bot, json.dumps(events).encode())
+    assert answer.status_code == 200
+    assert answer.get_json()["accepted"] == 1
+    assert [one["id"] for one in answer.get_json()["rejected"]] == ["e\ufffd"]
 
 
 def test_too_much_at_once_is_413(client, bot):

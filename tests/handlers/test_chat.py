@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from bot import outbox
 from bot.clock import business_day
 from bot.crm.models import Contact, Guide
 from bot.outbox import Outbox
@@ -366,3 +367,43 @@ def test_opening_the_app_greets_once(talk: Talk) -> None:
 
     [hello] = talk.effects("app_message")
     assert "王芳您好" in str(hello.payload)
+
+
+def _calls(talk: Talk) -> list[tuple[str, str, int | None]]:
+    with talk.sessions() as session:
+        found = session.scalars(select(Outbox).order_by(Outbox.id))
+        return [(row.kind, row.state, row.last_errcode) for row in found]
+
+
+def test_a_text_from_somebody_wecom_refuses_to_write_to_is_no_dead_letter(talk: Talk) -> None:
+    guide_wrote(talk.bot, _message(talk, "今日", userid="whoever"))
+    _click(talk, "done:1", userid="whoever")
+    talk.settle()
+
+    assert _calls(talk) == [("stranger_reply", "cancelled", 81013)] * 2
+    assert talk.effects("app_message") == []
+    with talk.sessions() as session:
+        assert outbox.dead_letters(session) == []
+        reasons = session.scalars(select(Outbox.last_error)).all()
+    assert all("UnknownPerson" in str(reason) for reason in reasons)
+
+
+def test_a_guide_whom_the_app_may_not_see_is_a_dead_letter_somebody_must_look_at(
+    talk: Talk,
+) -> None:
+    with talk.sessions() as session, session.begin():
+        session.add(Guide(userid="hidden", name="小藏"))
+    guide_wrote(talk.bot, _message(talk, "今日", userid="hidden"))
+    talk.settle()
+
+    assert _calls(talk) == [("app_message", "dead", 81013)]
+
+
+def test_a_member_who_is_no_guide_gets_one_sentence_however_she_asks(talk: Talk) -> None:
+    said = _ask(talk, "今日", userid="liuyang")
+    assert said.count("。") == 1
+    message = _message(talk, "帮助", userid="liuyang")
+    for _ in range(2):
+        guide_wrote(talk.bot, message)
+    talk.settle()
+    assert len(talk.effects("app_message", "liuyang")) == 2

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 
 from bot import leases, outbox
-from bot.db import transaction
-from handlers import doctor
+from bot.db import create_database_engine, create_sessions, transaction
+from bot.wecom.gateway import Gateway
+from bot.wecom.tokens import TokenStore
+from handlers import doctor, web
 
 
 def _pause(bot, *, is_held: bool, reason: str) -> None:
@@ -42,3 +48,94 @@ def test_a_pause_that_is_over_is_not_told(bot):
     with transaction(bot.sessions) as session:
         assert leases.resume_api(session, "message/send")
     assert doctor.pauses(bot).state == "ok"
+
+
+@pytest.fixture
+def stranded(bot, free_address):
+    """The same installation, whose database has gone away."""
+    engine = create_database_engine(free_address)
+    sessions = create_sessions(engine, bells=bot.bells)
+    gateway = Gateway(
+        bot.settings.wecom,
+        tokens=TokenStore(sessions, bot.settings.secret_key),
+        limiter=None,
+        clock=bot.clock,
+    )
+    yield replace(bot, engine=engine, sessions=sessions, gateway=gateway)
+    gateway.close()
+    engine.dispose()
+
+
+@pytest.fixture
+def free_address():
+    """An address on this machine at which no database answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"postgresql://nobody@127.0.0.1:{taken.getsockname()[1]}/none"
+
+
+def _states(findings):
+    return {one.name: one.state for one in findings}
+
+
+def test_everything_is_told_although_the_database_is_away(stranded, platform):
+    findings = doctor.examine(stranded)
+    states = _states(findings)
+    assert states["数据库"] == "fail"
+    assert {states[name] for name in ("企业与密钥", "通讯录", "客户联系", "回调")} == {"skip"}
+    assert states["磁盘"] == "ok"
+    assert "内容" not in states
+    assert platform.asked == []
+
+
+def test_a_database_that_goes_away_during_a_check_is_that_checks_finding(bot, engine):
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE inbox RENAME TO lost"))
+        connection.execute(text("ALTER TABLE welcome_message RENAME TO lost_too"))
+    states = _states(doctor.examine(bot))
+    assert (states["回调"], states["内容"], states["失败的消息"]) == ("fail", "fail", "fail")
+    assert states["暂停的接口"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "step"),
+    [("0000", "warn", "程序"), (None, "fail", "daogou migrate")],
+)
+def test_a_structure_that_does_not_fit_is_a_finding_with_the_next_step(
+    bot, engine, version, state, step
+):
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if version:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:v)"), {"v": version})
+    found = doctor.examine(bot)[0]
+    assert (found.name, found.state) == ("数据库", state)
+    assert step in found.next_step
+
+
+def test_a_new_secret_key_neither_hangs_nor_fails(bot):
+    bot.gateway.callback_ips()
+    settings = replace(bot.settings, secret_key="a rotated key, of which nobody knew before")
+    gateway = Gateway(
+        settings.wecom,
+        tokens=TokenStore(bot.sessions, settings.secret_key),
+        limiter=None,
+        clock=bot.clock,
+    )
+    began = time.monotonic()
+    states = _states(doctor.examine(replace(bot, settings=settings, gateway=gateway)))
+    gateway.close()
+    assert time.monotonic() - began < 5
+    assert states["企业与密钥"] == "ok"
+
+
+def test_the_token_of_the_metrics_is_told(bot):
+    (found,) = [one for one in doctor.examine(bot) if one.name == "监控"]
+    assert f"Bearer {web.metrics_token(bot.settings.secret_key)}" in found.found
+
+
+def test_checks_after_a_refused_secret_are_skipped_and_our_own_are_made(bot, platform):
+    platform.on("gettoken", lambda h: h.answer_json(errcode=40001, errmsg="invalid credential"))
+    states = _states(doctor.examine(bot))
+    assert (states["企业与密钥"], states["通讯录"], states["回调"]) == ("fail", "skip", "skip")
+    assert states["失败的消息"] == "ok"

@@ -106,19 +106,19 @@ tag_groups: [{name: 价值, tags: [高净值]}]
         (_HEAD + "tag_rules:\n- name: a\n  tag: 价值/高净值\n  when: {all: []}", 8, ""),
         (
             _HEAD + "sops:\n- name: a\n  trigger: {kind: follow}\n  steps: [{day: 0, title: b}]",
-            6,
+            7,
             "是不是「followed」",
         ),
         (
             _HEAD + "sops:\n- name: a\n  trigger: {kind: followed}\n"
             "  steps: [{day: 0, title: b, talking_point: 没有的}]",
-            6,
+            8,
             "没有的",
         ),
         (
             _HEAD + "sops:\n- name: a\n  trigger: {kind: followed}\n"
             "  steps: [{day: 0, title: b, at: '25:00'}]",
-            6,
+            8,
             "25:00",
         ),
     ],

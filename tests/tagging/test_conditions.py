@@ -14,6 +14,7 @@ from bot.crm.models import Contact
 from bot.errors import UserError
 from tagging import conditions
 from tests.factories import TODAY, Make
+from tests.fixtures_db import counting
 
 LOOKUP = conditions.Lookup(
     tags={"渠道/收银台", "价值/高净值"},
@@ -280,3 +281,42 @@ def test_every_field_has_its_words_operators_and_gap() -> None:
         assert field.key == key
         assert field.label
         assert field.operators
+
+
+SHOPS = {"all": [leaf("store", "=", "SH001"), leaf("region", "in", ["east", "west"])]}
+
+
+def test_a_sentence_says_the_stores_name_and_not_its_code(session: Session) -> None:
+    make = Make(session)
+    make.store(code="SH001", name="南京路店")
+    make.region(code="east", name="华东")
+    make.region(code="south", name="华南")
+    make.channel_code(state="sh001-cashier", name="南京路收银台")
+    labels = {key: conditions.FIELDS[key].label for key in ("store", "region")}
+    told = f"{labels['store']}是南京路店，且{labels['region']}是其中之一：华东、west"
+    assert conditions.sentence(SHOPS, conditions.load_lookup(session)) == told
+    assert conditions.sentence(SHOPS, conditions.names_of(session, None, SHOPS)) == told
+    code = leaf("channel_code", "!=", "sh001-cashier")
+    assert "南京路收银台" in conditions.sentence({"not": code}, conditions.names_of(session, code))
+    assert "SH001" in conditions.sentence(SHOPS)
+
+
+def test_names_are_asked_for_only_where_a_condition_mentions_a_code(engine, session) -> None:
+    with counting(engine) as seen:
+        conditions.names_of(session, None, GOOD, {"field": "gone", "op": "=", "value": 1})
+    assert seen.count == 0
+    with counting(engine) as seen:
+        conditions.names_of(session, SHOPS, SHOPS)
+    assert seen.count == 2
+
+
+def test_readings_say_names_for_what_is_wanted_and_for_what_is_known(session: Session) -> None:
+    make = Make(session)
+    wanted, own = make.store(code="SH001", name="南京路店"), make.store(code="SH002", name="徐汇店")
+    assert wanted.id
+    contact = make.contact(make.guide(own))
+    either = leaf("store", "in", ["SH001", "SH002"])
+    (one,) = conditions.readings(session, {"not": either}, contact.id, TODAY)
+    assert "南京路店、徐汇店" in one.wanted
+    assert "徐汇店" in one.actual
+    assert "SH00" not in one.wanted + one.actual

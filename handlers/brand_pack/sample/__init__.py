@@ -25,7 +25,7 @@ from bot.sandbox.populate import populate
 from bot.sandbox.town import Town
 from handlers import brand_pack, timetable
 from handlers.brand_pack.sample import people
-from tagging import corp_tags
+from tagging import corp_tags, rules, scores
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _LOADED, _SETTLED = "sample-loaded", "sample-settled"
 _MARK_DAY = date(2026, 1, 1)
 # The sample's SOPs were published this long ago, so that yesterday's purchases count.
 _PUBLISHED_AGO = timedelta(days=30)
+# Its rules ran so long ago that no SOP takes their tags for new (catch-up reaches back 3 days).
+_RULES_AGO = timedelta(days=4)
 _OPEN_KFID = "wkXingheCustomerService"
 # Two who are no members yet: for them everything begins with the scan.
 _STRANGERS: tuple[dict[str, Any], ...] = (
@@ -97,7 +99,13 @@ def settle_once(bot: Bot) -> bool:
     sync.sync(bot.gateway, bot.sessions, bot.clock, secret_key=bot.settings.secret_key)
     with transaction(bot.sessions) as session:
         corp_tags.adopt_corp_tags(session, bot.gateway.corp_tags())
-    timetable.run_now(bot, "nightly", business_day(bot.clock.now()))
+    today = business_day(bot.clock.now())
+    with transaction(bot.sessions) as session:
+        # The sample did not begin this morning: who has long been of high value is no news today.
+        before = today - _RULES_AGO
+        scores.refresh(session, before)
+        rules.apply(session, before)
+    timetable.run_now(bot, "nightly", today)
     _mark(bot, _SETTLED)
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -18,6 +19,7 @@ from bot.crm.models import (
     Member,
     Purchase,
     PurchaseLine,
+    Refund,
     SourceEvent,
     TimelineEntry,
 )
@@ -144,6 +146,7 @@ BAD = [
     ("not finite", purchase() | {"extra": float("inf")}, "数字"),
     ("large", purchase() | {"extra": "长" * 30_000}, "64 KB"),
     ("a bad line", purchase() | {"lines": [{"name": "戒指", "amount_fen": "1"}]}, "第 1 行"),
+    ("a line below any", purchase() | {"lines": [{"name": "折", "amount_fen": -(10**13)}]}, "第 1"),
     ("many lines", purchase() | {"lines": [{}] * 201}, "lines"),
     ("no day", member(birthday="2025-02-29"), "birthday"),
     ("two numbers", member() | {"who": {"member_no": "M9"}}, "member_no"),
@@ -159,6 +162,44 @@ def test_a_bad_event_gets_one_sentence_and_hurts_no_other(session, bad, named):
     assert named in rejection.error
     assert rejection.error.endswith("。")
     assert session.scalar(select(func.count()).select_from(Purchase)) == 2
+
+
+def test_half_a_character_in_an_id_is_rejected_and_can_be_sent_back(session):
+    bad = purchase() | {"id": "e\ud800\x00"}
+    result = receive(session, purchase("good", "O8"), bad)
+    assert result.accepted == 1
+    (rejection,) = result.rejected
+    assert rejection.id == "e\ufffd\ufffd"
+    assert json.dumps([rejection.id, rejection.error], ensure_ascii=False).encode()
+
+
+def test_a_discount_is_a_line_below_zero_and_lines_need_not_add_up(session):
+    lines = [
+        {"name": "对戒", "category": "对戒", "amount_fen": 100_000},
+        {"name": "会员折扣", "amount_fen": -12_000},
+    ]
+    assert receive(session, purchase(amount=85_000, lines=lines)).rejected == []
+    assert the(session, Purchase).amount_fen == 85_000
+    kept = session.scalars(select(PurchaseLine.amount_fen).order_by(PurchaseLine.line_no)).all()
+    assert kept == [100_000, -12_000]
+
+
+def test_a_refund_larger_than_the_order_leaves_nothing_and_not_less(session):
+    events = [purchase(), refund("r1", amount=100_000), refund("r2", amount=100_000, at=1)]
+    for order in permutations(events):
+        for one in order:
+            assert receive(session, one).accepted == 1
+        row = the(session, Purchase)
+        assert (row.amount_fen, row.refunded_fen) == (128_000, 128_000)
+        assert sorted(session.scalars(select(Refund.amount_fen))) == [100_000, 100_000]
+        session.rollback()
+
+
+def test_a_corrected_order_shows_the_whole_refund_again(session):
+    receive(session, purchase(amount=50_000), refund(amount=80_000))
+    assert the(session, Purchase).refunded_fen == 50_000
+    receive(session, purchase("e2", amount=90_000, at=5))
+    assert the(session, Purchase).refunded_fen == 80_000
 
 
 def test_the_stored_event_holds_no_mobile(session):
