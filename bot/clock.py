@@ -71,6 +71,4 @@ def business_day(moment: datetime) -> date:
 
 def at(day: date, hour: int, minute: int = 0) -> datetime:
     """The UTC moment of a Shanghai wall-clock time on a business day."""
-    return datetime(
-        day.year, day.month, day.day, hour, minute, tzinfo=SHANGHAI
-    ).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=SHANGHAI).astimezone(UTC)

@@ -54,9 +54,7 @@ class WeComUnavailable(WeComError):
 class RateLimited(WeComError):
     """The platform, or our own limiter, says wait. `retry_after` is in seconds."""
 
-    def __init__(
-        self, api: str, errcode: int | None, reason: str, *, retry_after: float
-    ) -> None:
+    def __init__(self, api: str, errcode: int | None, reason: str, *, retry_after: float) -> None:
         super().__init__(api, errcode, reason)
         self.retry_after = retry_after
 

@@ -23,8 +23,8 @@ from bot.bells import Bells
 
 log = logging.getLogger(__name__)
 
-#: fast: what a 20 s clock runs on. events: other callbacks. send: calls to WeCom. marks: tags, which
-#: come in tens of thousands and may wait for people's messages. slow: timed jobs.
+#: fast: what a 20 s clock runs on. events: other callbacks. send: calls to WeCom. marks: tags that
+#: come in tens of thousands and wait for messages to people. slow: timed jobs.
 LANES = ("fast", "events", "send", "marks", "slow")
 
 _PENDING = "lanes_to_ring"

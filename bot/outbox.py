@@ -37,7 +37,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from bot import jobs
 from bot.db import Base
 
-
 #: The lanes of `bot.jobs.LANES` on which calls leave.
 LANES = ("fast", "send", "marks")
 

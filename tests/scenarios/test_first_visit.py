@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from bot.settings import environment_for_children
 from tests.chaos.arena import free_port
 from tests.servers import ROOT, reachable_folder
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A first start loads three thousand members; a busy machine takes its time.
 START_SECONDS = 240
 SHOWN = 30_000
@@ -53,15 +51,6 @@ def _wait_for_the_line(program: subprocess.Popen[bytes], log: Path) -> None:
         assert program.poll() is None, said
         assert time.monotonic() < deadline, said
         time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=found, args=FLAGS)
-        yield running
-        running.close()
 
 
 def test_a_customer_scans_buys_and_is_on_the_guides_list_next_morning(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
@@ -20,15 +18,6 @@ from handlers import console, web
 from tests.factories import Make
 
 _CSRF = re.compile(r'name="csrf" (?:content|value)="([0-9a-f]+)"')
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 class Desk:
@@ -113,12 +102,3 @@ def address(app: Flask) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=path, args=list(_FLAGS))
-        yield browser
-        browser.close()
