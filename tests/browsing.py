@@ -1,4 +1,4 @@
-"""One real browser for all page tests of a test process (Playwright allows no second one beside it)."""
+"""One real browser for all page tests of a test process; Playwright allows no second beside it."""
 
 from __future__ import annotations
 
