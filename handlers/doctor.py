@@ -11,17 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import inbox, outbox
 from bot.bot import Bot
 from bot.clock import SHANGHAI
 from bot.crm.models import ChannelCode, Guide
+from bot.embedded import schema_version
 from bot.errors import WeComError, WeComUnavailable
 from bot.wecom.errcodes import next_step
 from content_library.models import WelcomeMessage
-from handlers import schema_version, web
+from handlers import web
 
 State = Literal["ok", "warn", "fail", "skip"]
 
@@ -65,7 +66,7 @@ def _database(bot: Bot) -> Finding:
     name = "数据库"
     try:
         with bot.engine.connect() as connection:
-            found = schema_version.of_database(connection)
+            found = frozenset(connection.scalars(text(schema_version.QUERY)))
     except SQLAlchemyError as error:
         return _no_database(name, error)
     version = "、".join(sorted(found)) or "（空）"

@@ -11,12 +11,13 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, redirect, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from bot.bot import Bot
+from bot.embedded import schema_version
 from bot.errors import UserError
-from handlers import schema_version
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def readyz() -> tuple[Response, int]:
     wrong, degraded = [], []
     try:
         with bot.engine.connect() as connection:
-            found = schema_version.of_database(connection)
+            found = frozenset(connection.scalars(text(schema_version.QUERY)))
         if schema_version.fit(found) is schema_version.Fit.OLD:
             wrong.append("migrations")
     except SQLAlchemyError:

@@ -15,7 +15,7 @@ from alembic import command as alembic
 from alembic.config import Config
 from alembic.util import CommandError
 
-from bot.embedded.house import FIRST_START
+from bot.embedded.house import FIRST_START, web_argv
 from bot.errors import UserError
 from bot.sandbox.serving import serve
 from handlers import clock as clock_door
@@ -94,19 +94,10 @@ def web(args: argparse.Namespace, office: Office) -> int:
     settings = office.settings
     if settings.database_url is not None:
         # Nothing of the app is needed in the process that only looks after the web workers.
-        os.execv(sys.executable, _granian(settings.port))
+        os.execv(sys.executable, web_argv(settings.port))
     # The servers belong to this command: they must stay open while the web serves.
     assert office.servers is not None
-    return subprocess.run(_granian(settings.port), check=False).returncode
-
-
-def _granian(port: int) -> list[str]:
-    return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--factory"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--blocking-threads", "16", "--respawn-failed-workers", "--no-access-log"),
-        *("--log-level", "warning", "app:create_app"),
-    ]
+    return subprocess.run(web_argv(settings.port), check=False).returncode
 
 
 def worker(args: argparse.Namespace, office: Office) -> int:

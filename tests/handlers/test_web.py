@@ -7,7 +7,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from bot.db import create_database_engine
-from handlers import schema_version, web
+from bot.embedded import schema_version
+from handlers import web
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_scripts_are_read_as_alembic_reads_them(tmp_path):
 def test_the_database_the_tests_migrated_fits(database_url):
     engine = create_database_engine(database_url)
     with engine.connect() as connection:
-        found = schema_version.of_database(connection)
+        found = frozenset(connection.scalars(text(schema_version.QUERY)))
     engine.dispose()
     assert schema_version.fit(found) is schema_version.Fit.CURRENT
 

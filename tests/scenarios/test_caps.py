@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from handlers import timetable
 from sop.explain import explain
 from sop.models import Task, TaskState, Touch
 from tests.scenarios.packs import pack, sop, step
@@ -155,6 +156,8 @@ def test_nothing_is_said_to_a_guide_inside_quiet_hours_but_news(world: World) ->
 
 def test_a_step_of_half_an_hour_is_told_when_it_comes_due(world: World) -> None:
     world.load(pack(sops=[sop("新客", "followed", step(0, "半小时后", at="+30m"))]))
+    # The morning's digest is out; what comes after it is told by a card of its own.
+    timetable.run_now(world.bot, "morning", TODAY)
     world.customer.adds()
     world.tick()
     assert world.guide.cards() == []

@@ -212,3 +212,6 @@ window.addEventListener("beforeunload", (event) => { if (state.isChanged) event.
 showSample();
 describe();
 saySteps();
+
+// Only now does a press on them do anything.
+for (const one of [$("save"), $("preview"), $("publish")]) one.disabled = false;

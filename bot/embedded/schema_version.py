@@ -8,10 +8,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import text
-from sqlalchemy.engine import Connection
-
-_SCRIPTS = Path(__file__).parents[1] / "migrations" / "versions"
+_SCRIPTS = Path(__file__).parents[2] / "migrations" / "versions"
 _REVISION = re.compile(r"^revision\b[^=\n]*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 _BEFORE = re.compile(r"^down_revision\b[^=\n]*=(.*(?:\n[ \t)].*)*)", re.MULTILINE)
 _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
@@ -48,9 +45,8 @@ def scripts(folder: Path = _SCRIPTS) -> Scripts:
     return Scripts(frozenset(known), frozenset(known - before))
 
 
-def of_database(connection: Connection) -> frozenset[str]:
-    """The versions the database says it has; SQLAlchemyError if it was never migrated."""
-    return frozenset(connection.scalars(text("SELECT version_num FROM alembic_version")))
+#: What a database says it has; the table is missing in one that was never migrated.
+QUERY = "SELECT version_num FROM alembic_version"
 
 
 def fit(found: frozenset[str], wanted: Scripts | None = None) -> Fit:
