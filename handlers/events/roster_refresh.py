@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=30)
 _LATER = timedelta(minutes=1)
 _MUCH_LATER = timedelta(minutes=15)
+# A customer who came in without verification cannot be read until the guide's client confirms,
+# mostly a matter of seconds; so long the news of her waits for her name.
+_CONFIRMED_WITHIN = timedelta(seconds=15)
+_LOOK_AGAIN = timedelta(seconds=3)
 
 _CLAIM = text(
     """
@@ -100,12 +104,24 @@ def read(bot: Bot, held: Held) -> None:
         if detail is not None:
             contact_details.apply_detail(session, detail, at, secret_key=bot.settings.secret_key)
             _adopt_tags(session, held, detail, at, read_at)
+        elif is_gone and _is_being_confirmed(session, held, at):
+            wait = _LOOK_AGAIN
         elif is_gone:
             contact_details.nobody_follows(session, held.external_userid, at)
-        alerts.announce(session, bot.settings, [held.contact_id], at)
+        if wait != _LOOK_AGAIN:
+            alerts.announce(session, bot.settings, [held.contact_id], at)
         again = at + wait if wait else None
         session.execute(_RELEASE, {"id": held.contact_id, "again": again})
         jobs.ring(session, "events")
+
+
+def _is_being_confirmed(session: Session, held: Held, at: datetime) -> bool:
+    young = select(FollowRelation.id).where(
+        FollowRelation.contact_id == held.contact_id,
+        FollowRelation.state == FollowState.HALF,
+        FollowRelation.followed_at > at - _CONFIRMED_WITHIN,
+    )
+    return session.scalar(young.limit(1)) is not None
 
 
 def refresh_details(bot: Bot, *, most: int = 50) -> int:

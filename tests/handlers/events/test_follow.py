@@ -103,6 +103,31 @@ def test_a_new_name_is_read_before_the_guide_is_told(talk: Talk) -> None:
     assert roster_refresh.refresh_details(talk.bot) == 0
 
 
+def test_a_customer_half_added_is_told_of_with_her_name_once_the_guide_has_confirmed(
+    talk: Talk,
+) -> None:
+    half = _added(talk)
+    half = ContactHalfAdded(**{name: getattr(half, name) for name in half.__dataclass_fields__})
+    _run(talk, ON_ADD, half)
+    talk.pass_time(seconds=7)
+    assert roster_refresh.refresh_details(talk.bot) == 1
+    assert _alerts(talk) == [], "84061 so far: her name may come any second"
+    talk.befriend()
+    talk.pass_time(seconds=4)
+    roster_refresh.refresh_details(talk.bot)
+    [alert] = _alerts(talk)
+    assert "韩梅" in alert
+
+
+def test_a_customer_who_is_not_confirmed_soon_is_told_of_without_a_name(talk: Talk) -> None:
+    half = _added(talk)
+    half = ContactHalfAdded(**{name: getattr(half, name) for name in half.__dataclass_fields__})
+    _run(talk, ON_ADD, half)
+    talk.pass_time(seconds=20)
+    roster_refresh.refresh_details(talk.bot)
+    assert len(_alerts(talk)) == 1
+
+
 def test_half_and_full_tell_the_guide_once(talk: Talk) -> None:
     half = _added(talk)
     half = ContactHalfAdded(**{name: getattr(half, name) for name in half.__dataclass_fields__})
