@@ -121,13 +121,12 @@ def judge(arena: Arena, load: Load, recoveries: Sequence[float] = ()) -> Judgmen
     except AssertionError:
         broken.append(f"still open after {QUIET_SECONDS:.0f} s: {_open_rows(arena)}")
     quiet_after = time.monotonic() - began
-    book = _read_book(arena)
+    book, messages = _at_one_moment(arena)
     lost = len(load.acked - book.keys)
     broken += [f"{lost} acknowledged messages are lost"] if lost else []
     sent = Counter((one.who, one.external_userid) for one in _effects(arena, "welcome_sent"))
     twice = [f"{count} welcomes for {pair}" for pair, count in sent.items() if count > 1]
     # Whatever is done has arrived; whatever has arrived is done, or its end is not known.
-    messages = len(_effects(arena, "app_message"))
     if messages > book.told + book.doubtful:
         twice.append(f"{messages} app messages of {book.told}+{book.doubtful} calls")
     broken += twice
@@ -152,6 +151,20 @@ def judge(arena: Arena, load: Load, recoveries: Sequence[float] = ()) -> Judgmen
         recoveries=list(recoveries),
         broken=broken,
     )
+
+
+def _at_one_moment(arena: Arena) -> tuple[_Book, int]:
+    """The book and the ledger's messages, read while nothing moved between the two readings."""
+    book = _read_book(arena)
+    for _ in range(20):
+        messages = len(_effects(arena, "app_message"))
+        again = _read_book(arena)
+        if again == book and _is_quiet(arena):
+            break
+        # A late welcome's end has just asked for one more alert.
+        time.sleep(1.0)
+        book = again
+    return book, messages
 
 
 @dataclass(frozen=True)
