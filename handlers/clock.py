@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
@@ -31,27 +32,36 @@ class Leadership:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
+        # The main loop and the scheduler's threads ask over the one connection that holds the lock.
+        self._turn = threading.Lock()
 
     def hold(self) -> bool:
         """Whether this process is the leader now; tries to become it."""
-        try:
-            if self._connection is None:
-                self._connection = self._engine.connect().execution_options(
-                    isolation_level="AUTOCOMMIT"
-                )
-                if not self._connection.scalar(
-                    text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK}
-                ):
-                    self.release()
-                    return False
-            self._connection.execute(text("SELECT 1"))
-        except SQLAlchemyError:
-            self._connection = None
-            return False
-        return True
+        with self._turn:
+            try:
+                return self._is_held()
+            except SQLAlchemyError:
+                self._drop()
+                return False
 
     def release(self) -> None:
         """Give the right away."""
+        with self._turn:
+            self._drop()
+
+    def _is_held(self) -> bool:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            )
+            try_lock = text("SELECT pg_try_advisory_lock(:n)")
+            if not self._connection.scalar(try_lock, {"n": _LOCK}):
+                self._drop()
+                return False
+        self._connection.execute(text("SELECT 1"))
+        return True
+
+    def _drop(self) -> None:
         if self._connection is not None:
             # Invalidated, not returned: a pooled connection would keep the lock.
             self._connection.invalidate()
@@ -92,11 +102,11 @@ def run_clock(bot: Bot, stop: threading.Event) -> None:
     leadership.release()
 
 
-def _guarded(name: str, job: object, bot: Bot, leadership: Leadership) -> None:
+def _guarded(name: str, job: Callable[[Bot], object], bot: Bot, leadership: Leadership) -> None:
     if not leadership.hold():
         return
     try:
-        job(bot)  # type: ignore[operator]
+        job(bot)
     except Exception:
         # The door of the clock: one failed look must not end the ticking; the next one repeats it.
         log.exception("clock job=%s failed", name)
