@@ -12,7 +12,8 @@ run: setup ## Start everything here; then open the address it prints (Ctrl-C sto
 
 test: setup ## Run all tests, with real PostgreSQL, Redis and a browser
 	@sh tests/browser.sh
-	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.venv/bytecode" \
+		.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, format, types and the import rule
 	@.venv/bin/ruff check .

@@ -40,7 +40,7 @@ def main() -> int:
         kept = install.folder / "platform.json"
         with (
             platform(port, given.latency, kept),
-            running(install, *_PROGRAMS, port=install.port),
+            running(install, *_PROGRAMS, port=install.port, lanes=("fast", "events")),
         ):
             due, report = _send(install, given)
             _wait_until_sent(install, len(due))

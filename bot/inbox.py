@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -277,21 +277,35 @@ def claim(session: Session, lane: str, *, most: int) -> list[Message]:
     return [Message(**row._mapping) for row in sorted(rows, key=lambda row: row.id)]
 
 
-def finish(session: Session, held: Message, *, ignored: bool = False) -> bool:
-    """A message is handled; False: the lease was lost and somebody else has it."""
-    ended = MessageState.IGNORED if ignored else MessageState.DONE
-    return _change(
-        session,
-        held,
-        {
-            "state": text(f"CASE WHEN again THEN 'due' ELSE '{ended}' END"),
-            "attempts": text("CASE WHEN again THEN 0 ELSE attempts END"),
-            "again": False,
-            "next_at": func.now(),
-            "last_error": None,
-            "done_at": func.now(),
-        },
-    )
+_FINISH = text(
+    """
+    UPDATE inbox SET state = CASE WHEN inbox.again THEN 'due' ELSE ended.state END,
+           attempts = CASE WHEN inbox.again THEN 0 ELSE inbox.attempts END,
+           again = false, next_at = now(), last_error = NULL, done_at = now(), lease_until = NULL
+      FROM unnest(cast(:ids AS bigint[]), cast(:tokens AS uuid[]), cast(:states AS text[]))
+           AS ended (id, token, state)
+     WHERE inbox.id = ended.id AND inbox.lease_token = ended.token AND inbox.state = 'running'
+    RETURNING inbox.id
+    """
+)
+
+
+def finish(session: Session, held: Sequence[Message], *, ignored: Collection[int] = ()) -> set[int]:
+    """Messages are handled (those of the ids `ignored`: by nobody); returns the ids that count.
+
+    A message that is missing there has lost its lease, and somebody else has it.
+    """
+    given = {
+        "ids": [one.id for one in held],
+        "tokens": [one.lease_token for one in held],
+        "states": [
+            (MessageState.IGNORED if one.id in ignored else MessageState.DONE).value for one in held
+        ],
+    }
+    ended = set(session.scalars(_FINISH, given)) if held else set()
+    if len(ended) < len(held):
+        metrics.FENCED.labels("inbox").inc(len(held) - len(ended))
+    return ended
 
 
 def fail(

@@ -6,8 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Session, aliased
 
 from bot.clock import SHANGHAI
 from bot.crm.models import Guide
@@ -45,20 +55,44 @@ def check(*, name: str, text: str, materials: Sequence[str] = ()) -> None:
 
 
 def choose(
-    session: Session, *, guide_id: int, channel_code_id: int | None, now: datetime
-) -> Welcome:
-    """The welcome for a customer of this guide who came by this code at this moment.
+    session: Session, wanted: Sequence[tuple[int, int | None]], now: datetime
+) -> list[Welcome]:
+    """The welcomes for customers of these (guide id, channel code id) at this moment.
 
     In this order: the code's own, one for store and time, for the store, for the time, the
     brand's default, the built-in words. A message with a time slot never speaks outside of it.
+    Three statements for any number of customers.
     """
-    message = WelcomeMessage
+    pairs = list(dict.fromkeys(wanted))
+    chosen = dict(zip(pairs, _best(session, pairs, now), strict=True))
+    ids = sorted({found for found in chosen.values() if found is not None})
+    materials = _materials(session, ids)
+    messages = session.scalars(select(WelcomeMessage).where(WelcomeMessage.id.in_(ids)))
+    welcomes: dict[int | None, Welcome] = {
+        one.id: Welcome(one.id, one.name, one.text, tuple(materials.get(one.id, ())))
+        for one in (messages if ids else ())
+    }
+    return [welcomes.get(chosen[pair], PLAIN) for pair in wanted]
+
+
+def _best(
+    session: Session, pairs: Sequence[tuple[int, int | None]], now: datetime
+) -> Sequence[int | None]:
+    message = aliased(WelcomeMessage)
+    pair = (
+        func.unnest(
+            literal([guide for guide, _ in pairs], ARRAY(BigInteger)),
+            literal([code for _, code in pairs], ARRAY(BigInteger)),
+        )
+        .table_valued("guide_id", "code_id", with_ordinality="place")
+        .render_derived(name="pair")
+    )
     by_code = message.id.in_(
         select(ChannelWelcome.welcome_message_id).where(
-            ChannelWelcome.channel_code_id == channel_code_id
+            ChannelWelcome.channel_code_id == pair.c.code_id
         )
     )
-    store_of_guide = select(Guide.store_id).where(Guide.id == guide_id).scalar_subquery()
+    store_of_guide = select(Guide.store_id).where(Guide.id == pair.c.guide_id).scalar_subquery()
     by_store, by_time = message.store_id == store_of_guide, message.from_time.is_not(None)
     in_general = and_(
         or_(message.store_id.is_(None), by_store),
@@ -71,28 +105,35 @@ def choose(
         (by_time, 3),
         else_=4,
     )
-    found = session.scalars(
-        select(message)
-        .where(or_(by_code, in_general), _speaks_at(now))
+    best = (
+        select(message.id)
+        .where(or_(by_code, in_general), _speaks_at(message, now))
         .order_by(rank, message.id)
         .limit(1)
-    ).one_or_none()
-    if found is None:
-        return PLAIN
-    return Welcome(found.id, found.name, found.text, materials_of(session, found.id))
+        .correlate(pair)
+        .scalar_subquery()
+    )
+    return session.scalars(select(best).select_from(pair).order_by(pair.c.place)).all()
 
 
 def materials_of(session: Session, welcome_message_id: int) -> tuple[Material, ...]:
     """The materials that go with a welcome message, in order."""
-    return tuple(
-        session.scalars(
-            select(Material)
-            .join(WelcomeMaterial, WelcomeMaterial.material_id == Material.id)
-            .where(WelcomeMaterial.welcome_message_id == welcome_message_id)
+    return tuple(_materials(session, [welcome_message_id]).get(welcome_message_id, ()))
+
+
+def _materials(session: Session, welcome_message_ids: Sequence[int]) -> dict[int, list[Material]]:
+    found: dict[int, list[Material]] = {}
+    if welcome_message_ids:
+        rows = session.execute(
+            select(WelcomeMaterial.welcome_message_id, Material)
+            .join(Material, WelcomeMaterial.material_id == Material.id)
+            .where(WelcomeMaterial.welcome_message_id.in_(welcome_message_ids))
             .order_by(WelcomeMaterial.position)
-            .limit(MOST_ATTACHMENTS)
         )
-    )
+        for message_id, material in rows:
+            if len(found.setdefault(message_id, [])) < MOST_ATTACHMENTS:
+                found[message_id].append(material)
+    return found
 
 
 def fillable(welcome: Welcome) -> Welcome:
@@ -104,10 +145,10 @@ def fillable(welcome: Welcome) -> Welcome:
     return welcome
 
 
-def _speaks_at(now: datetime) -> ColumnElement[bool]:
+def _speaks_at(message: type[WelcomeMessage], now: datetime) -> ColumnElement[bool]:
     """Inside its time slot, which may run over midnight; a slot of no length is all day."""
     time = now.astimezone(SHANGHAI).time()
-    start, end = WelcomeMessage.from_time, WelcomeMessage.until_time
+    start, end = message.from_time, message.until_time
     return or_(
         start.is_(None),
         end.is_(None),

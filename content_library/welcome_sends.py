@@ -74,40 +74,52 @@ class Greeting:
 
 def queue(
     session: Session,
-    greeting: Greeting,
-    code: str,
+    wanted: Sequence[tuple[Greeting, str]],
     *,
     agent_id: int,
     clock_ahead: timedelta,
-) -> bool:
-    """Want the welcome sent with this code; False if it is on its way or has ended for good.
+) -> int:
+    """Want welcomes sent with their codes; returns how many were, the others are on their way or
+    have ended for good.
 
     `clock_ahead` is the sandbox clock's lead over the database's, zero on a real corp.
     """
-    body = bodies.welcome_body(code, greeting.words, greeting.attachments)
-    deadline = greeting.event_at + CODE_LIFE - MARGIN
-    subject = {
-        "relation_id": greeting.relation_id,
-        "relation_no": greeting.relation_no,
-        "agent_id": agent_id,
-        "clock_ahead": clock_ahead.total_seconds(),
-    }
-    added = outbox.add(
-        session,
+    newest: dict[str, tuple[Greeting, str]] = {}
+    for greeting, code in sorted(wanted, key=lambda one: one[0].event_at):
+        newest[greeting.key] = (greeting, code)
+    drafts = [_draft(one, code, agent_id, clock_ahead) for one, code in newest.values()]
+    added = outbox.add_many(session, drafts)
+    queued = []
+    for draft in drafts:
+        greeting, _ = newest[draft.dedupe_key]
+        if draft.dedupe_key in added or _renew(session, greeting, draft):
+            queued.append(greeting)
+    _write(session, queued, WelcomeState.QUEUED, None)
+    return len(queued)
+
+
+def _draft(greeting: Greeting, code: str, agent_id: int, clock_ahead: timedelta) -> outbox.Draft:
+    return outbox.Draft(
         kind="welcome",
         api=API,
-        body=body,
+        body=bodies.welcome_body(code, greeting.words, greeting.attachments),
         dedupe_key=greeting.key,
-        deadline=deadline,
+        deadline=greeting.event_at + CODE_LIFE - MARGIN,
         lane="fast",
-        subject=subject,
+        subject={
+            "relation_id": greeting.relation_id,
+            "relation_no": greeting.relation_no,
+            "agent_id": agent_id,
+            "clock_ahead": clock_ahead.total_seconds(),
+        },
     )
-    if added is None and not _is_newer(session, greeting):
+
+
+def _renew(session: Session, greeting: Greeting, draft: outbox.Draft) -> bool:
+    """Give a welcome that has not gone out the code of a later event."""
+    if not _is_newer(session, greeting):
         return False
-    if added is None and not outbox.replace(session, greeting.key, body=body, deadline=deadline):
-        return False
-    _write(session, greeting, WelcomeState.QUEUED, None)
-    return True
+    return outbox.replace(session, greeting.key, body=draft.body, deadline=draft.deadline)
 
 
 def skip(
@@ -120,7 +132,7 @@ def skip(
     agent_id: int,
 ) -> bool:
     """Write down, once, that there was nothing to send it with; False if this add has a row."""
-    if not _write(session, greeting, WelcomeState.SKIPPED, reason):
+    if not _write(session, [greeting], WelcomeState.SKIPPED, reason):
         return False
     timeline.record(
         session,
@@ -260,18 +272,27 @@ def _is_newer(session: Session, greeting: Greeting) -> bool:
     return known is None or greeting.event_at > known
 
 
-def _write(session: Session, greeting: Greeting, state: WelcomeState, reason: str | None) -> bool:
-    """Write the row of this add. A skipped add gives way to a code; nothing gives way to a skip."""
-    added = insert(WelcomeSend).values(
-        relation_id=greeting.relation_id,
-        relation_no=greeting.relation_no,
-        welcome_message_id=greeting.welcome_message_id,
-        state=state,
-        reason=reason,
-        words=greeting.words,
-        left_out=list(greeting.left_out),
-        event_at=greeting.event_at,
-    )
+def _write(
+    session: Session, greetings: Sequence[Greeting], state: WelcomeState, reason: str | None
+) -> int:
+    """Write the rows of these adds; returns how many. A skipped add gives way to a code; nothing
+    gives way to a skip."""
+    if not greetings:
+        return 0
+    rows = [
+        {
+            "relation_id": one.relation_id,
+            "relation_no": one.relation_no,
+            "welcome_message_id": one.welcome_message_id,
+            "state": state,
+            "reason": reason,
+            "words": one.words,
+            "left_out": list(one.left_out),
+            "event_at": one.event_at,
+        }
+        for one in greetings
+    ]
+    added = insert(WelcomeSend)
     key = [WelcomeSend.relation_id, WelcomeSend.relation_no]
     if state is WelcomeState.SKIPPED:
         statement = added.on_conflict_do_nothing(index_elements=key)
@@ -281,4 +302,4 @@ def _write(session: Session, greeting: Greeting, state: WelcomeState, reason: st
             for name in ("welcome_message_id", "state", "reason", "words", "left_out", "event_at")
         }
         statement = added.on_conflict_do_update(index_elements=key, set_=fresh)
-    return session.execute(statement.returning(WelcomeSend.id)).scalar() is not None
+    return len(session.execute(statement.returning(WelcomeSend.id), rows).all())

@@ -25,9 +25,13 @@ from bot.inbox import Message
 from bot.runs import Run
 from handlers import events, insist, refresh, timetable
 from handlers.deliver import deliver
-from handlers.events import roster_refresh
+from handlers.events import Handling, roster_refresh
 
 log = logging.getLogger(__name__)
+
+# So many messages at most are handled together: under load that is a few transactions for all of
+# them, and a hand that must wait for WeCom does not wait for more.
+_HANDFUL = 16
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,12 @@ class Lane:
 
 
 def _messages(lane: str, at_once: int) -> Source:
-    def claim(bot: Bot, most: int) -> Sequence[Message]:
+    def claim(bot: Bot, most: int) -> Sequence[Sequence[Message]]:
         with transaction(bot.sessions) as session:
-            return inbox.claim(session, lane, most=most)
+            found = inbox.claim(session, lane, most=most * _HANDFUL)
+        return [found[start : start + _HANDFUL] for start in range(0, len(found), _HANDFUL)]
 
-    return Source(f"messages-{lane}", claim, work_message, at_once)
+    return Source(f"messages-{lane}", claim, work_messages, at_once)
 
 
 def _calls(lane: str, at_once: int) -> Source:
@@ -67,27 +72,40 @@ def _calls(lane: str, at_once: int) -> Source:
     return Source(f"calls-{lane}", claim, deliver, at_once)
 
 
-def work_message(bot: Bot, held: Message) -> None:
-    """Handle one stored message, and write down how that went."""
+def work_messages(bot: Bot, held: Sequence[Message]) -> None:
+    """Handle a handful of stored messages, and write down how each of them went."""
     try:
-        handled = events.handle(bot, held.plaintext)
-    except Exception as error:  # whatever a handler raises, the next message must have its turn
-        _message_failed(bot, held, error)
-        return
-    if not handled:
-        log.warning(
-            "event kind=%s ignored; to handle it, give it a class in bot.wecom.events, a reader in"
-            " bot.wecom.reading.READERS and a row in handlers.events.HANDLERS",
-            held.kind,
-        )
-        metrics.UNKNOWN_EVENTS.labels(held.kind).inc()
+        ends = events.handle(bot, [one.plaintext for one in held])
+    except Exception as error:  # whatever happens, the next messages must have their turn
+        ends = [Handling(failures=[error]) for _ in held]
+    good: list[Message] = []
+    ignored: set[int] = set()
+    for one, end in zip(held, ends, strict=True):
+        if end.failures:
+            _message_failed(bot, one, ExceptionGroup(f"{one.kind} failed", end.failures))
+            continue
+        good.append(one)
+        if not end.handled:
+            ignored.add(one.id)
+            _say_ignored(one)
 
     def write() -> None:
         with transaction(bot.sessions) as session:
-            inbox.finish(session, held, ignored=not handled)
+            inbox.finish(session, good, ignored=ignored)
 
-    insist.insist(write)
-    metrics.EVENTS.labels(held.kind, "done" if handled else "ignored").inc()
+    if good:
+        insist.insist(write)
+    for one in good:
+        metrics.EVENTS.labels(one.kind, "ignored" if one.id in ignored else "done").inc()
+
+
+def _say_ignored(held: Message) -> None:
+    log.warning(
+        "event kind=%s ignored; to handle it, give it a class in bot.wecom.events, a reader in"
+        " bot.wecom.reading.READERS and a row in handlers.events.HANDLERS",
+        held.kind,
+    )
+    metrics.UNKNOWN_EVENTS.labels(held.kind).inc()
 
 
 def _message_failed(bot: Bot, held: Message, error: Exception) -> None:
@@ -207,7 +225,7 @@ def _drain_spool(bot: Bot, _: None) -> None:
 
 #: The lanes of bot.jobs.LANES, and what each works on.
 LANES: dict[str, Lane] = {
-    "fast": Lane((_messages("fast", 24), _calls("fast", 24)), 0.2),
+    "fast": Lane((_messages("fast", 8), _calls("fast", 24)), 0.2),
     "events": Lane(
         (
             _messages("events", 4),

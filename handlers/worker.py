@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 # How long pieces in hand may still take after a stop; longer ones are taken up again elsewhere.
 _LAST_SECONDS = 12.0
 _AFTER_FAILURE_SECONDS = 1.0
+# Bells of one moment are answered by one look: under load what is found then is done together.
+_BREATH_SECONDS = 0.04
 
 
 class _Hands:
@@ -140,7 +142,9 @@ class Crew:
         while not self._stopping.is_set():
             alarm.clear()
             found = sum([self._look(lane, one, stands_in) for one in hands])
-            if not found:
+            if found:
+                self._stopping.wait(_BREATH_SECONDS)
+            else:
                 alarm.wait(look)
 
     def _look(self, lane: str, hands: _Hands, stands_in: bool) -> int:

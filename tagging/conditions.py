@@ -134,9 +134,19 @@ def check(condition: Any, lookup: Lookup) -> None:
         _check_names(_parse(condition), lookup)
 
 
-def clause(condition: Any, day: date) -> ColumnElement[bool]:
-    """The condition over `contact` as of `day`; raises `UserError` if it cannot be asked."""
-    return true() if condition is None else _compile(_parse(condition), day)
+def clause(condition: Any, day: date, beside: Collection[Home] = ()) -> ColumnElement[bool]:
+    """The condition over `contact` as of `day`; raises `UserError` if it cannot be asked.
+
+    `beside`: homes that the query outer-joins to the contact itself, because it asks for many
+    conditions at once; all others are looked up contact by contact.
+    """
+    return true() if condition is None else _compile(_parse(condition), day, frozenset(beside))
+
+
+def homes(condition: Any) -> list[Home]:
+    """Where the facts of a condition live, each home once."""
+    leaves = [] if condition is None else _leaves(_parse(condition))
+    return list(dict.fromkeys(leaf.field.home for leaf in leaves))
 
 
 def sentence(condition: Any, names: Lookup | None = None) -> str:
@@ -281,24 +291,28 @@ def _check_names(node: _Node, lookup: Lookup) -> None:
 # --- SQL ---------------------------------------------------------------------------------------
 
 
-def _compile(node: _Node, day: date) -> ColumnElement[bool]:
+def _compile(
+    node: _Node, day: date, beside: frozenset[Home] = frozenset()
+) -> ColumnElement[bool]:
     """True exactly for those who match; for the others false or, outside a `not`, NULL."""
     if isinstance(node, _Leaf):
-        return node.field.clause(node.op, node.value, day)
+        is_beside = node.field.home in beside
+        return node.field.clause(node.op, node.value, day, is_beside=is_beside)
     if isinstance(node, _Not):
-        inner = _compile(node.term, day)
+        inner = _compile(node.term, day, beside)
         # NOT EXISTS becomes an anti-join; a comparison that may be NULL must not stay NULL.
-        return not_(inner) if _is_total(node.term) else inner.is_not(true())
+        return not_(inner) if _is_total(node.term, beside) else inner.is_not(true())
     folded: dict[Home, list[_Node]] = {}
     terms: list[ColumnElement[bool]] = []
     for term in node.terms:
         home = _one_home(term)
         if home is None:
-            terms.append(_compile(term, day))
+            terms.append(_compile(term, day, beside))
         else:
             folded.setdefault(home, []).append(term)
     for home, same in folded.items():
-        terms.append(home.holds(_join(node.word, [_inside(term, day) for term in same])))
+        test = _join(node.word, [_inside(term, day) for term in same])
+        terms.append(home.holds_beside(test) if home in beside else home.holds(test))
     return _join(node.word, terms)
 
 
@@ -331,11 +345,11 @@ def _inside(node: _Node, day: date) -> ColumnElement[bool]:
     raise TypeError("a `not` is never folded")
 
 
-def _is_total(node: _Node) -> bool:
+def _is_total(node: _Node, beside: frozenset[Home]) -> bool:
     """Never NULL: built of EXISTS only."""
     if isinstance(node, _Leaf):
-        return node.field.home.source is not None
-    return isinstance(node, _Not) or all(_is_total(term) for term in node.terms)
+        return node.field.home.source is not None and node.field.home not in beside
+    return isinstance(node, _Not) or all(_is_total(term, beside) for term in node.terms)
 
 
 # --- Words -------------------------------------------------------------------------------------

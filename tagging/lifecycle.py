@@ -28,11 +28,22 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Date, String, and_, case, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Select,
+    String,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from bot.crm.brand import LifecycleSettings
 from bot.crm.models import Contact, FollowRelation, FollowState
-from tagging.models import LifecycleStage
+from tagging.models import ContactScore, LifecycleStage
 
 
 def stage_of(totals: Any, day: date, limits: LifecycleSettings) -> tuple[Any, Any]:
@@ -83,6 +94,29 @@ def stage_of(totals: Any, day: date, limits: LifecycleSettings) -> tuple[Any, An
     )
     since_on = case(*((holds, on) for holds, _, on in lines), else_=last)
     return stage, since_on.cast(Date)
+
+
+def passing(before: date, day: date, limits: LifecycleSettings) -> list[Select[*tuple[Any, ...]]]:
+    """Whose stage changes by itself after `before` and until `day`, as ranges of two indexes.
+
+    Days without a purchase, and days with a guide for those who never bought; contacts whose facts
+    have changed since are not among them.
+    """
+
+    def ended(column: Any, days: int) -> ColumnElement[bool]:
+        # More than `days` days old is true on `day` for the first time from the day after.
+        last = day - timedelta(days=days + 1)
+        return column.between(before - timedelta(days=days), last)  # type: ignore[no-any-return]
+
+    last, followed = ContactScore.last_purchased_on, Contact.followed_on
+    bought = [ended(last, days) for days in (limits.dormant_days, limits.churned_days)]
+    waited = [ended(followed, days) for days in (limits.active_days, limits.churned_days)]
+    return [
+        select(ContactScore.contact_id).where(or_(*bought)),
+        select(Contact.id)
+        .join(ContactScore, ContactScore.contact_id == Contact.id)
+        .where(Contact.guide_id.is_not(None), or_(*waited), ContactScore.purchase_count == 0),
+    ]
 
 
 def _left_on() -> ColumnElement[Any]:

@@ -186,6 +186,8 @@ class ContactScore(Base):
             "bought_categories",
             postgresql_using="gin",
         ),
+        # Grades change often and stand in no index: with room in the page no index is touched.
+        {"postgresql_with": {"fillfactor": 85}},
     )
 
     contact_id: Mapped[int] = mapped_column(
@@ -206,6 +208,21 @@ class ContactScore(Base):
     monetary: Mapped[int | None] = mapped_column(SmallInteger)
     stage: Mapped[str] = mapped_column(Text, server_default=LifecycleStage.NEW.value)
     stage_since_on: Mapped[date | None]
+
+
+class ScoreBasis(Base):
+    """What the scores of everybody stand on since the last night (评分基准); id is always 1.
+
+    A night counts again only whom something happened to, as long as this still holds.
+    """
+
+    __tablename__ = "score_basis"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    #: The day as of which everybody's day-bound facts (stages, recency) stand.
+    day: Mapped[date]
+    #: The settings and the way of counting; others than these: everybody is counted anew.
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class RfmThreshold(Base):

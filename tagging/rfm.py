@@ -26,12 +26,14 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    tuple_,
     union_all,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from tagging.models import RfmThreshold
+from tagging.models import ContactScore, RfmThreshold
 
 _FRACTIONS = (0.2, 0.4, 0.6, 0.8)
 _QUINTILES = (1, 2, 3, 4)
@@ -47,10 +49,20 @@ def grades(totals: Any, day: date, limits: Any) -> list[Any]:
 
 
 def measure(session: Session, day: date, totals: Any) -> None:
-    """Find the bounds of the quintiles among all buyers of `totals`, and keep them."""
+    """Find the bounds of the quintiles among all buyers of `totals` in one look, and keep them."""
     measures = _measures(totals, day)
-    parts = (_quintiles(name, value, totals) for name, value in measures.items())
-    found = union_all(*parts).subquery("found")
+    cuts = literal(list(_FRACTIONS), ARRAY(Float))
+    cut = (
+        select(
+            *(
+                func.percentile_disc(cuts).within_group(value).cast(ARRAY(BigInteger)).label(name)
+                for name, value in measures.items()
+            )
+        )
+        .where(totals.c.purchase_count > 0)
+        .cte("cut")
+    )
+    found = union_all(*(_numbered(name, cut) for name in measures)).subquery("found")
     row = insert(RfmThreshold).from_select(
         ["measure", "quintile", "bound", "computed_on"],
         select(found.c.measure, found.c.quintile, found.c.bound, literal(day)).where(
@@ -66,6 +78,24 @@ def measure(session: Session, day: date, totals: Any) -> None:
     )
 
 
+def regrade(session: Session, day: date) -> int:
+    """Bring the grades of all buyers up to `day` and the bounds; returns how many rows changed.
+
+    Only grades are written, from what stands in the row itself, so that a row which is counted by
+    somebody else at this moment is graded by its new totals.
+    """
+    row, limits = ContactScore.__table__, bounds()
+    fresh = grades(row, day, limits)
+    old = tuple_(*(row.c[name] for name in _NAMES))
+    changed = (
+        update(ContactScore)
+        .where(row.c.purchase_count > 0, old.is_distinct_from(tuple_(*fresh)))
+        .values(dict(zip(_NAMES, fresh, strict=True)))
+        .execution_options(synchronize_session=False)
+    )
+    return session.execute(changed).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
 def _measures(totals: Any, day: date) -> dict[str, ColumnElement[Any]]:
     return {
         "recency": cast(literal(day) - totals.c.last_purchased_on, Integer),
@@ -74,19 +104,8 @@ def _measures(totals: Any, day: date) -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _quintiles(name: str, value: ColumnElement[Any], totals: Any) -> Any:
-    cuts = literal(list(_FRACTIONS), ARRAY(Float))
-    cut = (
-        select(
-            func.percentile_disc(cuts)
-            .within_group(cast(value, BigInteger))
-            .cast(ARRAY(BigInteger))
-            .label("bounds")
-        )
-        .where(totals.c.purchase_count > 0)
-        .subquery(f"{name}_bounds")
-    )
-    numbered = func.unnest(cut.c.bounds).table_valued("bound", with_ordinality="quintile")
+def _numbered(name: str, cut: Any) -> Any:
+    numbered = func.unnest(cut.c[name]).table_valued("bound", with_ordinality="quintile")
     numbered = numbered.render_derived(name=f"{name}_numbered")
     return (
         select(

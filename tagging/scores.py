@@ -2,20 +2,22 @@
 
 Amounts are net: refunds are taken off, and an order of which nothing is left (given back whole, or
 for free) does not count, neither as a purchase nor with its categories. A partial refund lowers
-the order, not a category. The same statements refresh everybody at night and a few contacts after
-an event; a row is written only where something changed, and then once: totals, RFM and stage
-stand in seven indexes, so every further write of a row would cost as much as the first.
+the order, not a category. The same statements count those whom the night has to look at again
+(`tagging.recount`) and a few contacts after an event. A row is written only where something
+changed, and then once: totals and stage stand in seven indexes, so every further write of a row
+would cost as much as the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     CTE,
+    ColumnElement,
     Select,
     Text,
     case,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     desc,
     func,
     literal,
+    literal_column,
     select,
     text,
     true,
@@ -33,38 +36,73 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array, insert
 from sqlalchemy.orm import Session
 
 from bot.crm import brand
+from bot.crm.brand import LifecycleSettings
 from bot.crm.models import Contact, Purchase, PurchaseLine
-from tagging import lifecycle, rfm
+from tagging import lifecycle, recount, rfm
 from tagging.models import ContactScore
 from tagging.scope import only
 
 _NET_FEN = Purchase.amount_fen - Purchase.refunded_fen
+# Changes with every writing of the row, whoever writes it.
+_ROW_VERSION: ColumnElement[Any] = literal_column(f"{ContactScore.__tablename__}.xmin")
 _KEPT = "fresh_total"
+#: Narrows a column of contact ids to those who are counted.
+Whom = Callable[[Any], ColumnElement[bool]]
 # Fewer new values than this do not make the planner's picture of the table wrong.
 _MANY_ROWS = 10_000
 
 
 def refresh(session: Session, day: date, contact_ids: Collection[int] | None = None) -> int:
     """Bring totals, RFM and stage up to `day`; returns how many row changes that took."""
+    limits = brand.settings(session).lifecycle
     if contact_ids is not None:
         added = add_missing(session, contact_ids)
-        return added + _update(session, _wanted(session, day, _totals(contact_ids).subquery()))
+        fresh = _totals(_these(contact_ids)).subquery()
+        return added + _update(session, _wanted(day, limits, fresh))
     # The sums of a whole brand fit into memory with this, and would be sorted on disk without.
     session.execute(select(func.set_config("work_mem", "128MB", True)))
-    # Counted once into a table of this transaction: the bounds between the quintiles need all
-    # totals before the first row can be graded.
-    session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
-    keep = _totals(None).into(_KEPT, temporary=True)
-    session.execute(keep)
-    session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
-    rfm.measure(session, day, keep.table)
-    changed = _insert_missing(session, _wanted(session, day, keep.table))
-    changed += _update(session, _wanted(session, day, keep.table))
-    session.execute(text(f"DROP TABLE pg_temp.{_KEPT}"))
+    if recount.is_whole(session, day, limits):
+        changed = _count(session, day, limits, _everybody, is_whole=True)
+    else:
+        recount.gather(session, day, limits)
+        changed = _count(session, day, limits, _gathered, is_whole=False)
+        recount.drop(session)
+        rfm.measure(session, day, ContactScore.__table__)
+        changed += rfm.regrade(session, day)
+    recount.remember(session, day, limits)
     if changed > _MANY_ROWS:
         # The rules come next, and would be planned for the table as it was.
         session.execute(text("ANALYZE contact_score"))
     return changed
+
+
+def _count(
+    session: Session, day: date, limits: LifecycleSettings, whom: Whom, *, is_whole: bool
+) -> int:
+    """Count into a table of this transaction, then write what differs."""
+    session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
+    keep = _totals(whom).into(_KEPT, temporary=True)
+    session.execute(keep)
+    session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
+    if is_whole:
+        # Before the first row is graded, and so that each is written once.
+        rfm.measure(session, day, keep.table)
+    wanted = _wanted(day, limits, keep.table)
+    changed = _insert_missing(session, wanted) + _update(session, wanted, is_from_earlier=True)
+    session.execute(text(f"DROP TABLE pg_temp.{_KEPT}"))
+    return changed
+
+
+def _everybody(contact_id: Any) -> ColumnElement[bool]:
+    return true()
+
+
+def _gathered(contact_id: Any) -> ColumnElement[bool]:
+    return contact_id.in_(select(recount.TO_COUNT.c.contact_id))  # type: ignore[no-any-return]
+
+
+def _these(contact_ids: Collection[int]) -> Whom:
+    return lambda contact_id: only(contact_id, contact_ids)
 
 
 def add_missing(session: Session, contact_ids: Collection[int] | None = None) -> int:
@@ -81,16 +119,15 @@ def add_missing(session: Session, contact_ids: Collection[int] | None = None) ->
     return session.scalar(select(func.count()).select_from(counted)) or 0
 
 
-def _totals(contact_ids: Collection[int] | None) -> Select[*tuple[Any, ...]]:
+def _totals(whom: Whom) -> Select[*tuple[Any, ...]]:
     """The purchases of each contact, whenever they were reported."""
-    orders, categories = _orders(contact_ids), _categories(contact_ids)
+    orders, categories = _orders(whom), _categories(whom)
     nothing = cast(array([], type_=Text), ARRAY(Text))
     return (
         select(
             Contact.id.label("contact_id"),
-            # Asked here, where nothing is written: an INSERT that looks for missing rows in its
-            # own table is planned for it as it was, and may read its own new rows for each row.
-            ContactScore.contact_id.is_not(None).label("has_row"),
+            # Which writing of the row was there when this was counted; NULL: there is none yet.
+            _ROW_VERSION.label("row_version"),
             func.coalesce(orders.c.purchase_count, 0).label("purchase_count"),
             func.coalesce(orders.c.total_spend_fen, 0).label("total_spend_fen"),
             func.coalesce(orders.c.total_spend_fen // orders.c.purchase_count, 0).label(
@@ -105,14 +142,14 @@ def _totals(contact_ids: Collection[int] | None) -> Select[*tuple[Any, ...]]:
         .outerjoin(ContactScore, ContactScore.contact_id == Contact.id)
         .outerjoin(orders, orders.c.contact_id == Contact.id)
         .outerjoin(categories, categories.c.contact_id == Contact.id)
-        .where(only(Contact.id, contact_ids))
+        .where(whom(Contact.id))
     )
 
 
-def _wanted(session: Session, day: date, totals: Any) -> Select[*tuple[Any, ...]]:
+def _wanted(day: date, limits: LifecycleSettings, totals: Any) -> Select[*tuple[Any, ...]]:
     """The whole row of each contact, as it should be on `day`."""
     bounds = rfm.bounds()
-    stage, since_on = lifecycle.stage_of(totals, day, brand.settings(session).lifecycle)
+    stage, since_on = lifecycle.stage_of(totals, day, limits)
     return (
         select(
             *totals.c,
@@ -129,20 +166,28 @@ def _wanted(session: Session, day: date, totals: Any) -> Select[*tuple[Any, ...]
 def _insert_missing(session: Session, wanted: Select[*tuple[Any, ...]]) -> int:
     """New contacts get their row with everything in it."""
     fresh = wanted.subquery("fresh")
-    columns = [one for one in fresh.c if one.name != "has_row"]
+    columns = [one for one in fresh.c if one.name != "row_version"]
     statement = (
         insert(ContactScore)
-        .from_select([one.name for one in columns], select(*columns).where(~fresh.c.has_row))
+        .from_select(
+            [one.name for one in columns], select(*columns).where(fresh.c.row_version.is_(None))
+        )
         .on_conflict_do_nothing()
         .execution_options(synchronize_session=False, preserve_rowcount=True)
     )
     return max(0, session.execute(statement).rowcount)  # type: ignore[attr-defined,no-any-return]
 
 
-def _update(session: Session, wanted: Select[*tuple[Any, ...]]) -> int:
-    """Rows in which anything differs are written; the day of a stage stays while the stage does."""
+def _update(
+    session: Session, wanted: Select[*tuple[Any, ...]], *, is_from_earlier: bool = False
+) -> int:
+    """Rows in which anything differs are written; the day of a stage stays while the stage does.
+
+    `is_from_earlier`: counted by a statement before this one. A row that somebody else has written
+    since then was counted from newer facts, and stays.
+    """
     fresh = wanted.subquery("fresh")
-    own = ("contact_id", "has_row", "stage_since_on")
+    own = ("contact_id", "row_version", "stage_since_on")
     names = [one.name for one in fresh.c if one.name not in own]
     entered = (ContactScore.stage != fresh.c.stage) | ContactScore.stage_since_on.is_(None)
     since_on = case((entered, fresh.c.stage_since_on), else_=ContactScore.stage_since_on)
@@ -150,18 +195,16 @@ def _update(session: Session, wanted: Select[*tuple[Any, ...]]) -> int:
     new = tuple_(*(fresh.c[name] for name in names), since_on)
     changed = (
         update(ContactScore)
-        .where(
-            ContactScore.contact_id == fresh.c.contact_id,
-            fresh.c.has_row,
-            old.is_distinct_from(new),
-        )
+        .where(ContactScore.contact_id == fresh.c.contact_id, old.is_distinct_from(new))
         .values({name: fresh.c[name] for name in names} | {"stage_since_on": since_on})
         .execution_options(synchronize_session=False)
     )
+    if is_from_earlier:
+        changed = changed.where(fresh.c.row_version == _ROW_VERSION)
     return session.execute(changed).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
-def _orders(contact_ids: Collection[int] | None) -> CTE:
+def _orders(whom: Whom) -> CTE:
     return (
         select(
             Purchase.contact_id,
@@ -170,13 +213,13 @@ def _orders(contact_ids: Collection[int] | None) -> CTE:
             func.min(Purchase.purchased_on).label("first_purchased_on"),
             func.max(Purchase.purchased_on).label("last_purchased_on"),
         )
-        .where(_NET_FEN > 0, only(Purchase.contact_id, contact_ids))
+        .where(_NET_FEN > 0, whom(Purchase.contact_id))
         .group_by(Purchase.contact_id)
         .cte("orders")
     )
 
 
-def _categories(contact_ids: Collection[int] | None) -> CTE:
+def _categories(whom: Whom) -> CTE:
     """The categories bought, and as favourite the one that most money went to."""
     spent = (
         select(
@@ -189,7 +232,7 @@ def _categories(contact_ids: Collection[int] | None) -> CTE:
             _NET_FEN > 0,
             PurchaseLine.category.is_not(None),
             PurchaseLine.category != "",
-            only(Purchase.contact_id, contact_ids),
+            whom(Purchase.contact_id),
         )
         .group_by(Purchase.contact_id, PurchaseLine.category)
         .cte("spent")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from tests.browsing import browser
 from tests.fixtures_db import engine, session, sessions
-from tests.servers import _admin, database_url, redis_url, servers
+from tests.servers import ROOT, _admin, _databases, database_url, redis_url, servers
 
 __all__ = [
     "_admin",
+    "_databases",
     "browser",
     "database_url",
     "engine",
@@ -16,3 +20,10 @@ __all__ = [
     "session",
     "sessions",
 ]
+
+if sys.dont_write_bytecode:
+    # The tests start the app many times over, and compiling it costs each start three seconds.
+    # Where no bytecode may lie beside the sources, it goes into a folder of its own.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(ROOT / ".venv" / "bytecode")
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}

@@ -12,11 +12,12 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.db import create_database_engine, create_sessions
+from tests.statements import share
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_database_engine(database_url)
+    engine = share(create_database_engine(database_url))
     yield engine
     engine.dispose()
 

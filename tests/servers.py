@@ -1,12 +1,11 @@
-"""Real PostgreSQL and Redis for the tests: one pair per test process, a fresh database per test.
+"""Real PostgreSQL and Redis for the tests: one pair per test process, an empty database per test.
 
-The fixtures are made known by `conftest.py`. A database is a copy of a template that holds the
+The fixtures are made known by `conftest.py`. A database comes from a template that holds the
 migrated schema, so a test may commit, kill and reconnect as the product does.
 """
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import subprocess
 import sys
@@ -20,12 +19,22 @@ from redis import Redis
 
 from bot.embedded import Servers
 from bot.settings import Settings, environment_for_children
+from tests.databases import Databases
 
 ROOT = Path(__file__).parents[1]
 _TEMPLATE = "template_daogou"
-# A crash of the machine may cost a test run its data; in exchange every commit is quicker.
-_HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_numbers = itertools.count(1)
+# A crash of the machine may cost a test run its data; in exchange every commit is quicker. Nothing
+# is cleaned or measured behind a test's back: that would change plans at moments of its own.
+_HASTY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "100",
+}
 
 
 def reachable_folder() -> Path:
@@ -56,13 +65,17 @@ def _admin(servers: Servers) -> Iterator[psycopg.Connection[tuple[object, ...]]]
         yield connection
 
 
+@pytest.fixture(scope="session")
+def _databases(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Databases:
+    return Databases(_admin, lambda name: _named(servers, name), _TEMPLATE)
+
+
 @pytest.fixture
-def database_url(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Iterator[str]:
-    """The address of a fresh, migrated, empty database; dropped after the test."""
-    name = f"test_{next(_numbers)}"
-    _admin.execute(f"create database {name} template {_TEMPLATE}")
+def database_url(servers: Servers, _databases: Databases) -> Iterator[str]:
+    """The address of an empty, migrated database that no other test ever has under this name."""
+    name = _databases.take()
     yield _named(servers, name)
-    _admin.execute(f"drop database {name} with (force)")
+    _databases.give_back(name)
 
 
 @pytest.fixture

@@ -18,10 +18,13 @@ from typing import Any
 
 import psycopg
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, sessionmaker
 
 import app
-from bot.db import Base, create_database_engine
+from bot.db import Base, create_database_engine, create_sessions, transaction
 from bot.embedded import Servers
+from bot.embedded.house import bytecode
+from bot.presence import is_served
 from bot.settings import Settings, environment_for_children
 from bot.wecom.callback import CallbackKeys
 from handlers.commands import processes
@@ -97,11 +100,15 @@ def installed(platform_url: str | None = None) -> Iterator[Installation]:
 
 @contextmanager
 def running(
-    install: Installation, *programs: Sequence[str], port: int | None = None
+    install: Installation,
+    *programs: Sequence[str],
+    port: int | None = None,
+    lanes: Sequence[str] = (),
 ) -> Iterator[None]:
     """Processes of the product (`web`, `worker fast`, …) until the end of the block.
 
-    With `port`, returns when something answers there. Their words go to files in the folder.
+    Enters when something answers on `port` and every one of `lanes` is worked on. Their words go
+    to files in the folder.
     """
     started = []
     try:
@@ -111,7 +118,7 @@ def running(
                 subprocess.Popen(
                     [sys.executable, *argv],
                     cwd=ROOT,
-                    env=environment_for_children(install.env),
+                    env=environment_for_children(install.env | bytecode(install.settings)),
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
@@ -119,6 +126,7 @@ def running(
             log.close()
         if port is not None:
             _wait_for_answer(port, started[0], install.folder / "0.log")
+        _wait_for_lanes(install, lanes)
         yield
     finally:
         for process in reversed(started):
@@ -129,6 +137,25 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _wait_for_lanes(install: Installation, lanes: Sequence[str]) -> None:
+    engine = install.engine()
+    sessions = create_sessions(engine)
+    deadline = time.monotonic() + _START_SECONDS
+    try:
+        for lane in lanes:
+            while not _is_served(sessions, lane):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"nobody works on the lane {lane}")
+                time.sleep(0.1)
+    finally:
+        engine.dispose()
+
+
+def _is_served(sessions: sessionmaker[Session], lane: str) -> bool:
+    with transaction(sessions) as session:
+        return is_served(session, lane)
 
 
 def free_port() -> int:

@@ -30,9 +30,8 @@ def contact_event(
     """A change_external_contact message of a moment (Unix seconds), or of this one."""
     fields = {"UserID": userid, "ExternalUserID": external_userid, **more}
     inner = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
-    return _event(
-        "change_external_contact", f"<ChangeType><![CDATA[{change}]]></ChangeType>{inner}"
-    )
+    told = f"<ChangeType><![CDATA[{change}]]></ChangeType>{inner}"
+    return _event("change_external_contact", told, at=at)
 
 
 def entered(userid: str, number: int) -> bytes:

@@ -15,6 +15,7 @@ from bot.clock import business_day
 from bot.crm import changes, channel_counts, follow_lines, relation_story
 from bot.crm.models import Guide
 from bot.crm.relation_story import Report, Story
+from bot.wecom.events import ContactAdded, ContactHalfAdded
 
 _GUIDE = text(
     """
@@ -130,6 +131,12 @@ class Said:
     state_text: str | None = None
 
 
+def added(event: ContactAdded | ContactHalfAdded) -> Said:
+    """What the callback of an add reports."""
+    kind = Report.HALF if isinstance(event, ContactHalfAdded) else Report.FULL
+    return Said(event.userid, event.external_userid, kind, event.created_at, event.state)
+
+
 @dataclass(frozen=True)
 class Follow:
     """A relation as it stands after a report.
@@ -147,24 +154,6 @@ class Follow:
     is_new: bool
 
 
-def start_follow(
-    session: Session,
-    *,
-    userid: str,
-    external_userid: str,
-    state_text: str | None,
-    half: bool,
-    at: datetime,
-) -> Follow:
-    """A customer and a guide came together at `at`; unknown ones are written down.
-
-    The same report again changes nothing, and reports may come in any order. The details (name,
-    unionid, mobiles) are asked for, to be read after the welcome.
-    """
-    kind = Report.HALF if half else Report.FULL
-    return tell(session, [Said(userid, external_userid, kind, at, state_text)])[0]
-
-
 def end_follow(
     session: Session, *, userid: str, external_userid: str, by: str, at: datetime
 ) -> Follow:
@@ -174,6 +163,10 @@ def end_follow(
 
 def tell(session: Session, said: Sequence[Said], *, by_reading: bool = False) -> list[Follow]:
     """Fold reports into the book, in a constant number of statements for any number of them.
+
+    Guides and customers nobody has told of are written down. The same report again changes
+    nothing, and reports may come in any order. After a beginning the details (name, unionid,
+    mobiles) are asked for, to be read after the welcome.
 
     `by_reading`: they come from a reading of the details, so nobody has to read these again.
     """

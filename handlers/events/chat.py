@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from bot import outbox
@@ -80,12 +81,20 @@ def card_clicked(bot: Bot, event: CardClicked) -> None:
 
 def app_entered(bot: Bot, event: AppEntered) -> None:
     """The first time a guide opens the app the bot says what it can do; later it keeps quiet."""
+    greet_all(bot, [event])
+
+
+def greet_all(bot: Bot, events: Sequence[AppEntered]) -> None:
+    """The same for many who open it, in one look and one write for each who is new."""
+    userids = sorted({event.userid.lower() for event in events})
+    hello = func.concat("app_hello:", Guide.id)
+    is_greeted = exists().where(outbox.Outbox.dedupe_key == hello)
     with transaction(bot.sessions) as session:
-        guide = _find(session, event.userid)
-        if guide is not None and guide.is_active:
+        new = select(Guide).where(func.lower(Guide.userid).in_(userids), Guide.is_active)
+        for guide in session.scalars(new.where(~is_greeted).order_by(Guide.id)):
             name = words.plain(guide.name, 12)
             said = f"{name}您好，我是您的导购助手。\n\n{answers.help_text()}"
-            _say(session, bot, event.userid, said, f"app_hello:{guide.id}")
+            _say(session, bot, guide.userid, said, f"app_hello:{guide.id}")
 
 
 def _answer(bot: Bot, event: GuideMessage) -> str:

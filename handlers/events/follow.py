@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot import jobs
 from bot.bot import Bot
-from bot.crm import changes, roster
-from bot.crm.models import Contact, FollowRelation, FollowState, Guide
+from bot.crm import changes, roster, standing
+from bot.crm.models import FollowState
 from bot.crm.relation_story import Report
+from bot.crm.standing import Standing
 from bot.db import transaction
 from bot.wecom.events import ContactAdded, ContactHalfAdded, ContactRemoved, GuideRemoved
 from handlers import alerts
@@ -21,6 +23,7 @@ from tagging.models import ChannelTag, TagSource
 
 Added = ContactAdded | ContactHalfAdded
 Removed = ContactRemoved | GuideRemoved
+AnyEvent = TypeVar("AnyEvent", ContactAdded | ContactHalfAdded, ContactRemoved | GuideRemoved)
 
 _BY_TRANSFER = "DELETE_BY_TRANSFER"
 # How long a guide's client may take to confirm before she is told of a nameless customer.
@@ -29,15 +32,13 @@ _CONFIRMING = timedelta(seconds=4)
 
 def start_follow(bot: Bot, event: Added) -> None:
     """Write the add into the book; it is marked, so scores, tags and plans follow in seconds."""
+    start_follows(bot, [event])
+
+
+def start_follows(bot: Bot, events: Sequence[Added]) -> None:
+    """The same for many adds, in a constant number of statements."""
     with transaction(bot.sessions) as session:
-        roster.start_follow(
-            session,
-            userid=event.userid,
-            external_userid=event.external_userid,
-            state_text=event.state,
-            half=isinstance(event, ContactHalfAdded),
-            at=event.created_at,
-        )
+        roster.tell(session, [roster.added(event) for event in events])
         jobs.ring(session, "events")
 
 
@@ -60,20 +61,25 @@ def end_follow(bot: Bot, event: Removed) -> None:
 
 def tag_by_channel(bot: Bot, event: Added) -> None:
     """Give the customer the tags of the code that was scanned."""
+    tag_all_by_channel(bot, [event])
+
+
+def tag_all_by_channel(bot: Bot, events: Sequence[Added]) -> None:
+    """The same for many adds: a statement for each code and second they came in."""
     with transaction(bot.sessions) as session:
-        relation = _relation(session, event)
-        if relation is None or relation.state == FollowState.ENDED:
-            return
-        if relation.followed_at < event.created_at:
+        wanted: dict[tuple[int, datetime], list[int]] = {}
+        for event, one in _standing(session, events):
             # A confirmation of an add that has its tags: one taken away since stays away.
-            return
-        tag_ids = _tags_of(session, relation.channel_code_id)
-        if tag_ids:
-            tags.assign(
-                session, [relation.contact_id], tag_ids, TagSource.CHANNEL, event.created_at
-            )
-            changes.mark(session, [relation.contact_id])
-            jobs.ring(session, "events")
+            is_known = one.is_ended or one.followed_at < event.created_at
+            if one.channel_code_id is not None and not is_known:
+                key = (one.channel_code_id, event.created_at)
+                wanted.setdefault(key, []).append(one.contact_id)
+        tags_of = _tags_of(session, {code for code, _ in wanted})
+        for (code, at), contacts in wanted.items():
+            if code in tags_of:
+                tags.assign(session, contacts, tags_of[code], TagSource.CHANNEL, at)
+                changes.mark(session, contacts)
+                jobs.ring(session, "events")
 
 
 def enroll(bot: Bot, event: Added) -> None:
@@ -82,11 +88,14 @@ def enroll(bot: Bot, event: Added) -> None:
     Enrolling and planning take turns with the nightly run, so the events lane does them
     (`handlers.refresh`): this function runs where the next customer waits for a welcome.
     """
+    enroll_all(bot, [event])
+
+
+def enroll_all(bot: Bot, events: Sequence[Added]) -> None:
+    """The same for many adds, in two statements."""
     with transaction(bot.sessions) as session:
-        relation = _relation(session, event)
-        if relation is not None:
-            changes.mark(session, [relation.contact_id])
-            jobs.ring(session, "events")
+        changes.mark(session, [one.contact_id for _, one in _standing(session, events)])
+        jobs.ring(session, "events")
 
 
 def alert_new_friend(bot: Bot, event: Added) -> None:
@@ -96,40 +105,50 @@ def alert_new_friend(bot: Bot, event: Added) -> None:
     later (`roster_refresh`). A half-added one cannot be read until the guide's client confirms,
     which it mostly does within seconds; when it does not, she is told without the details.
     """
+    alert_new_friends(bot, [event])
+
+
+def alert_new_friends(bot: Bot, events: Sequence[Added]) -> None:
+    """The same for many adds, in a constant number of statements."""
     with transaction(bot.sessions) as session:
-        relation = _relation(session, event)
-        if relation is None:
-            return
-        contact = session.get_one(Contact, relation.contact_id)
-        if contact.name:
-            alerts.announce(session, bot.settings, [contact.id], bot.clock.now())
-        elif relation.state == FollowState.HALF:
-            roster.nudge(session, {contact.id: event.created_at + _CONFIRMING})
+        found = _standing(session, events)
+        named = [one.contact_id for _, one in found if one.has_nickname]
+        if named:
+            alerts.announce(session, bot.settings, named, bot.clock.now())
+        halves = {
+            one.contact_id: event.created_at + _CONFIRMING
+            for event, one in found
+            if not one.has_nickname and one.state == FollowState.HALF
+        }
+        if halves:
+            roster.nudge(session, halves)
             jobs.ring(session, "events")
 
 
 def alert_lost(bot: Bot, event: Removed) -> None:
     """Tell the guide that a customer deleted her; who deletes a customer herself knows it."""
     with transaction(bot.sessions) as session:
-        relation = _relation(session, event)
-        if relation is None:
-            return
-        if relation.state != FollowState.ENDED:
-            # The end came late: the two are together again, and that may not have been told.
-            alerts.announce(session, bot.settings, [relation.contact_id], bot.clock.now())
-        elif relation.ended_by == Report.CUSTOMER and relation.ended_at == event.created_at:
-            alerts.lost(session, bot.settings, relation.id, bot.clock.now())
+        for _, one in _standing(session, [event]):
+            if not one.is_ended:
+                # The end came late: the two are together again, and that may not have been told.
+                alerts.announce(session, bot.settings, [one.contact_id], bot.clock.now())
+            elif one.ended_by == Report.CUSTOMER and one.ended_at == event.created_at:
+                alerts.lost(session, bot.settings, one.relation_id, bot.clock.now())
 
 
-def _relation(session: Session, event: Added | Removed) -> FollowRelation | None:
-    return session.scalar(
-        select(FollowRelation)
-        .join(Guide, Guide.id == FollowRelation.guide_id)
-        .join(Contact, Contact.id == FollowRelation.contact_id)
-        .where(roster.same_guide(event.userid), Contact.external_userid == event.external_userid)
-    )
+def _standing(session: Session, events: Sequence[AnyEvent]) -> list[tuple[AnyEvent, Standing]]:
+    """Each event whose pair is in the book, with how the pair stands."""
+    pairs = [standing.pair(event.userid, event.external_userid) for event in events]
+    found = standing.read(session, pairs)
+    return [(event, found[one]) for event, one in zip(events, pairs, strict=True) if one in found]
 
 
-def _tags_of(session: Session, channel_code_id: int | None) -> Sequence[int]:
-    wanted = select(ChannelTag.tag_id).where(ChannelTag.channel_code_id == channel_code_id)
-    return session.scalars(wanted).all() if channel_code_id is not None else []
+def _tags_of(session: Session, channel_code_ids: Collection[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    if channel_code_ids:
+        wanted = select(ChannelTag.channel_code_id, ChannelTag.tag_id).where(
+            ChannelTag.channel_code_id.in_(channel_code_ids)
+        )
+        for code, tag in session.execute(wanted):
+            found.setdefault(code, []).append(tag)
+    return found

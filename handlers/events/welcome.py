@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bot.bot import Bot
 from bot.clock import business_day
-from bot.crm import contact_details, roster
-from bot.crm.models import Contact, FollowRelation, FollowState, Guide, Member
+from bot.crm import contact_details, roster, standing
+from bot.crm.standing import Standing
 from bot.db import transaction
 from bot.errors import DaogouError
 from bot.wecom.details import ContactDetail
 from bot.wecom.events import ConsentGiven, ContactAdded, ContactHalfAdded
 from content_library import materials, placeholders, welcome, welcome_sends
+from content_library.facts import PlaceholderFacts
+from content_library.welcome import Welcome
 from content_library.welcome_sends import Greeting
 
 log = logging.getLogger(__name__)
@@ -37,24 +40,23 @@ _TIME_TO_LOOK_UP = timedelta(seconds=5)
 _WECOM_USER = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Add:
-    """The add in our book."""
+    """One event that wants a welcome, with what is known of it so far."""
 
-    relation_id: int
-    relation_no: int
-    guide_id: int
-    contact_id: int
-    channel_code_id: int | None
-    is_ended: bool
-    is_named: bool
-    is_read: bool
-    contact_kind: int
+    event: Added
+    standing: Standing
+    welcome: Welcome = welcome.PLAIN
+    detail: ContactDetail | None = None
 
-    def wants_look_up(self, text: str) -> bool:
-        """Whether asking WeCom who this is can make these words better."""
-        by_name = placeholders.uses_name(text) and not self.is_named
-        return by_name or (placeholders.uses_own_facts(text) and not self.is_read)
+    def wants_look_up(self, now: datetime) -> bool:
+        """Whether asking WeCom who this is can make the words better, and there is time for it."""
+        dies_at = self.event.created_at + welcome_sends.CODE_LIFE
+        if not self.event.welcome_code or dies_at - now <= _TIME_TO_LOOK_UP:
+            return False
+        text, known = self.welcome.text, self.standing
+        by_name = placeholders.uses_name(text) and known.name is None
+        return by_name or (placeholders.uses_own_facts(text) and not known.is_read)
 
 
 def send_welcome(bot: Bot, event: Added) -> None:
@@ -63,161 +65,155 @@ def send_welcome(bot: Bot, event: Added) -> None:
     Once per add, however often and in whatever form the add is reported; a later report with a
     fresh code only helps a welcome that has certainly not gone out.
     """
+    send_welcomes(bot, [event])
+
+
+def send_welcomes(bot: Bot, events: Sequence[Added]) -> None:
+    """The same for many adds: their look-ups run side by side, their rows are written together."""
     now = bot.clock.now()
     with transaction(bot.sessions) as session:
-        add = _find(session, event)
-        if add is None or add.is_ended:
-            add = _begin(session, event)
-        if add is None or add.is_ended:
-            return
-        chosen = welcome.fillable(
-            welcome.choose(
-                session, guide_id=add.guide_id, channel_code_id=add.channel_code_id, now=now
-            )
-        )
-    detail: ContactDetail | None = None
-    dies_at = event.created_at + welcome_sends.CODE_LIFE
-    has_time = bool(event.welcome_code) and dies_at - now > _TIME_TO_LOOK_UP
-    if has_time and add.wants_look_up(chosen.text):
-        detail = _look_up(bot, event.external_userid)
-        _keep(bot, detail)
+        adds = _adds(session, events)
+        asked = [(one.standing.guide_id, one.standing.channel_code_id) for one in adds]
+        for one, chosen in zip(adds, welcome.choose(session, asked, now), strict=True):
+            one.welcome = welcome.fillable(chosen)
+    _look_up(bot, [one for one in adds if one.wants_look_up(now)])
+    # What was learned may join two rows of the book that are one person, with facts of her own.
+    if any(
+        one.detail is not None and placeholders.uses_own_facts(one.welcome.text) for one in adds
+    ):
+        _keep(bot, adds)
     with transaction(bot.sessions) as session:
-        # What was learned may have joined two rows of the book that are one person.
-        add = _find(session, event) or add
-        greeting = _greeting(session, bot, event, add, chosen, detail)
-        _queue_or_skip(session, bot, event, add, greeting)
+        _queue_or_skip(session, bot, adds)
+    _keep(bot, adds)
 
 
-def _queue_or_skip(session: Session, bot: Bot, event: Added, add: _Add, greeting: Greeting) -> None:
-    if event.welcome_code:
-        if not welcome_sends.queue(
-            session,
-            greeting,
-            event.welcome_code,
-            agent_id=bot.settings.wecom.agent_id,
-            clock_ahead=bot.clock.offset(),
-        ):
-            log.info("welcome relation=%d already on its way", add.relation_id)
-        return
-    reason = "wecom_user" if add.contact_kind == _WECOM_USER else "no_code"
-    welcome_sends.skip(
-        session,
-        greeting,
-        reason,
-        contact_id=add.contact_id,
-        guide_id=add.guide_id,
-        agent_id=bot.settings.wecom.agent_id,
-    )
+def _adds(session: Session, events: Sequence[Added]) -> list[_Add]:
+    """The events whose pair is together, with how it stands.
 
-
-def _find(session: Session, event: Added) -> _Add | None:
-    row = session.execute(
-        select(
-            FollowRelation,
-            Contact.name,
-            Contact.kind,
-            Contact.fetched_at,
-            Member.name.label("member_name"),
-        )
-        .join(Guide, Guide.id == FollowRelation.guide_id)
-        .join(Contact, Contact.id == FollowRelation.contact_id)
-        .outerjoin(Member, Member.contact_id == Contact.id)
-        .where(
-            roster.same_guide(event.userid),
-            Contact.external_userid == event.external_userid,
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    relation: FollowRelation = row[0]
-    return _Add(
-        relation_id=relation.id,
-        relation_no=relation.relation_no,
-        guide_id=relation.guide_id,
-        contact_id=relation.contact_id,
-        channel_code_id=relation.channel_code_id,
-        is_ended=relation.state == FollowState.ENDED,
-        is_named=bool(row.name or relation.remark or row.member_name),
-        is_read=row.fetched_at is not None,
-        contact_kind=row.kind,
-    )
-
-
-def _begin(session: Session, event: Added) -> _Add | None:
-    """The relation is usually begun by the function before this one; if that failed, begin it.
-
-    A report that is older than the end of the relation does not begin it again.
+    The relation is usually begun by the function before this one; if that failed, it is begun
+    here. A report that is older than the end of the relation does not begin it again.
     """
-    if isinstance(event, ConsentGiven):
-        return None
-    roster.start_follow(
-        session,
-        userid=event.userid,
-        external_userid=event.external_userid,
-        state_text=event.state,
-        half=isinstance(event, ContactHalfAdded),
-        at=event.created_at,
-    )
-    return _find(session, event)
+    pairs = {standing.pair(event.userid, event.external_userid): event for event in events}
+    found = standing.read(session, pairs)
+    missing = [
+        event
+        for pair, event in pairs.items()
+        if not isinstance(event, ConsentGiven) and (pair not in found or found[pair].is_ended)
+    ]
+    if missing:
+        roster.tell(session, [roster.added(event) for event in missing])
+        found = standing.read(session, pairs)
+    adds = []
+    for event in events:
+        stands = found.get(standing.pair(event.userid, event.external_userid))
+        if stands is not None and not stands.is_ended:
+            adds.append(_Add(event, stands))
+    return adds
 
 
-def _look_up(bot: Bot, external_userid: str) -> ContactDetail | None:
-    """The customer's name, if WeCom tells it within 1.5 seconds.
+def _look_up(bot: Bot, adds: Sequence[_Add]) -> None:
+    """Learn the customers' names, as far as WeCom tells them within 1.5 seconds.
 
-    The call runs in a thread of its own because a socket timeout bounds each read, not the whole:
+    The calls run in threads of their own because a socket timeout bounds each read, not the whole:
     a token refresh or a slow trickle of bytes would otherwise eat the life of the code.
     """
-    answer: SimpleQueue[ContactDetail | None] = SimpleQueue()
+    answers: SimpleQueue[tuple[int, ContactDetail | None]] = SimpleQueue()
 
-    def ask() -> None:
+    def ask(place: int, external_userid: str) -> None:
         try:
-            answer.put(bot.gateway.contact(external_userid, timeout=(0.5, 1.0)))
+            answers.put((place, bot.gateway.contact(external_userid, timeout=(0.5, 1.0))))
         except DaogouError as error:
             log.warning("welcome look-up failed reason=%s", type(error).__name__)
-            answer.put(None)
+            answers.put((place, None))
 
-    threading.Thread(target=ask, name="welcome-look-up", daemon=True).start()
-    try:
-        return answer.get(timeout=LOOK_UP_SECONDS)
-    except Empty:
-        log.warning("welcome look-up slow seconds=%s", LOOK_UP_SECONDS)
-        return None
+    last = time.monotonic() + LOOK_UP_SECONDS
+    for place, one in enumerate(adds):
+        threading.Thread(
+            target=ask,
+            args=(place, one.event.external_userid),
+            name="welcome-look-up",
+            daemon=True,
+        ).start()
+    for _ in adds:
+        try:
+            place, detail = answers.get(timeout=max(0.0, last - time.monotonic()))
+        except Empty:
+            log.warning("welcome look-up slow seconds=%s", LOOK_UP_SECONDS)
+            return
+        adds[place].detail = detail
 
 
-def _keep(bot: Bot, detail: ContactDetail | None) -> None:
+def _keep(bot: Bot, adds: Sequence[_Add]) -> None:
     """Write what was learned into the customer book; the welcome does not depend on it."""
-    if detail is None:
+    details = [one.detail for one in adds if one.detail is not None]
+    if not details:
         return
     try:
         with transaction(bot.sessions) as session:
-            contact_details.apply_detail(
-                session, detail, bot.clock.now(), secret_key=bot.settings.secret_key
+            contact_details.apply_details(
+                session,
+                details,
+                bot.clock.now(),
+                secret_key=bot.settings.secret_key,
+                is_whole=True,
             )
     except (DaogouError, SQLAlchemyError):
         log.exception("welcome look-up not kept")
 
 
-def _greeting(
-    session: Session,
-    bot: Bot,
-    event: Added,
-    add: _Add,
-    chosen: welcome.Welcome,
-    detail: ContactDetail | None,
-) -> Greeting:
+def _queue_or_skip(session: Session, bot: Bot, adds: Sequence[_Add]) -> None:
+    greetings = _greetings(session, bot, adds)
+    agent_id = bot.settings.wecom.agent_id
+    coded = [
+        (greeting, one.event.welcome_code)
+        for one, greeting in zip(adds, greetings, strict=True)
+        if one.event.welcome_code
+    ]
+    queued = welcome_sends.queue(session, coded, agent_id=agent_id, clock_ahead=bot.clock.offset())
+    if queued < len(coded):
+        log.info("welcomes already on their way count=%d", len(coded) - queued)
+    for one, greeting in zip(adds, greetings, strict=True):
+        if not one.event.welcome_code:
+            is_wecom_user = one.standing.contact_kind == _WECOM_USER
+            welcome_sends.skip(
+                session,
+                greeting,
+                "wecom_user" if is_wecom_user else "no_code",
+                contact_id=one.standing.contact_id,
+                guide_id=one.standing.guide_id,
+                agent_id=agent_id,
+            )
+
+
+def _greetings(session: Session, bot: Bot, adds: Sequence[_Add]) -> list[Greeting]:
     now = bot.clock.now()
-    facts = placeholders.contact_facts(session, add.contact_id, add.guide_id, business_day(now))
-    if detail is not None:
-        facts = facts.named(detail.name, detail.gender)
-    attachments, left_out = materials.ready_messages(chosen.materials, now)
+    pairs = [standing.pair(one.event.userid, one.event.external_userid) for one in adds]
+    # Read again: a detail that was kept may have moved a relation to the other row of one person.
+    found = standing.read(session, pairs)
+    for one, pair in zip(adds, pairs, strict=True):
+        one.standing = found.get(pair, one.standing)
+    known = placeholders.load_facts(
+        session,
+        [(one.standing.contact_id, one.standing.guide_id) for one in adds],
+        business_day(now),
+    )
+    return [
+        _greeting(one, known[one.standing.contact_id, one.standing.guide_id], now) for one in adds
+    ]
+
+
+def _greeting(one: _Add, facts: PlaceholderFacts, now: datetime) -> Greeting:
+    if one.detail is not None:
+        facts = facts.named(one.detail.name, one.detail.gender)
+    attachments, left_out = materials.ready_messages(one.welcome.materials, now)
     if left_out:
-        log.warning("welcome relation=%d left_out=%d", add.relation_id, len(left_out))
+        log.warning("welcome relation=%d left_out=%d", one.standing.relation_id, len(left_out))
     return Greeting(
-        relation_id=add.relation_id,
-        relation_no=add.relation_no,
-        welcome_message_id=chosen.welcome_message_id,
-        words=placeholders.fill(chosen.text, facts),
+        relation_id=one.standing.relation_id,
+        relation_no=one.standing.relation_no,
+        welcome_message_id=one.welcome.welcome_message_id,
+        words=placeholders.fill(one.welcome.text, facts),
         attachments=attachments,
         left_out=left_out,
-        event_at=event.created_at,
+        event_at=one.event.created_at,
     )

@@ -356,6 +356,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_roster_sync")),
     )
     op.create_table(
+        "score_basis",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("settings", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_score_basis")),
+    )
+    op.create_table(
         "sign_in_state",
         sa.Column("state_hash", sa.Text(), nullable=False),
         sa.Column("cookie_hash", sa.Text(), nullable=False),
@@ -903,6 +910,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("contact_id", name=op.f("pk_contact_score")),
+        postgresql_with={"fillfactor": 85},
     )
     op.create_index(
         "ix_contact_score_bought_categories",
@@ -1577,6 +1585,7 @@ def downgrade() -> None:
     op.drop_table("sop")
     op.drop_index(op.f("ix_sign_in_state_expires_at"), table_name="sign_in_state")
     op.drop_table("sign_in_state")
+    op.drop_table("score_basis")
     op.drop_table("roster_sync")
     op.drop_table("rfm_threshold")
     op.drop_table("region")

@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     not_,
     select,
+    true,
 )
 
 from bot.crm.models import Contact
@@ -55,6 +56,13 @@ class Home:
             .correlate(Contact)
             .exists()
         )
+
+    def holds_beside(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+        """`test` where `outer join source on joined` stands beside the contact; may be NULL."""
+        if self.source is None:
+            return test
+        # Its own key tells a row from the empty one that an outer join makes up.
+        return and_(next(iter(self.source.primary_key)).is_not(None), test)
 
     def read(self, fact: ColumnElement[Any]) -> ColumnElement[Any]:
         """The fact itself as a scalar, for explaining."""
@@ -94,11 +102,19 @@ class Field:
         """The operators this field knows."""
         return self.ops or self.kind.ops
 
-    def clause(self, op: str, value: Any, day: date) -> ColumnElement[bool]:
-        """One leaf over `contact`, true or not true for each."""
-        if self.is_many and op in OPPOSITE:
-            return not_(self.home.holds(self.test(OPPOSITE[op], value, day)))
-        return self.home.holds(self.test(op, value, day))
+    def clause(
+        self, op: str, value: Any, day: date, *, is_beside: bool = False
+    ) -> ColumnElement[bool]:
+        """One leaf over `contact`, true or not true for each.
+
+        `is_beside`: the home's row stands beside the contact in the query, see `Home`.
+        """
+        is_opposite = self.is_many and op in OPPOSITE
+        test = self.test(OPPOSITE[op] if is_opposite else op, value, day)
+        if is_beside:
+            beside = self.home.holds_beside(test)
+            return beside.is_not(true()) if is_opposite else beside
+        return not_(self.home.holds(test)) if is_opposite else self.home.holds(test)
 
     def sentence(self, op: str, value: Any) -> str:
         """The leaf as HQ reads it."""

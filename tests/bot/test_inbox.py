@@ -30,7 +30,7 @@ def claim(sessions: sessionmaker[Session], lane: str = "events") -> list[inbox.M
 
 def finish(sessions: sessionmaker[Session], held: inbox.Message) -> bool:
     with sessions.begin() as session:
-        return inbox.finish(session, held)
+        return inbox.finish(session, [held]) == {held.id}
 
 
 def only(sessions: sessionmaker[Session]) -> Inbox:

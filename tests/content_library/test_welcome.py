@@ -27,13 +27,13 @@ def _message(session: Session, name: str, **given: object) -> WelcomeMessage:
 
 
 def _chosen(session: Session, guide: Guide, hour: int = 12, code: int | None = None) -> str:
-    return welcome.choose(session, guide_id=guide.id, channel_code_id=code, now=_at(hour)).name
+    return welcome.choose(session, [(guide.id, code)], _at(hour))[0].name
 
 
 def test_without_any_message_the_built_in_words_greet(session: Session) -> None:
     guide = Make(session).guide()
 
-    chosen = welcome.choose(session, guide_id=guide.id, channel_code_id=None, now=_at(12))
+    chosen = welcome.choose(session, [(guide.id, None)], _at(12))[0]
 
     assert chosen.text == welcome.PLAIN_TEXT
     assert chosen.welcome_message_id is None
@@ -69,7 +69,7 @@ def test_a_time_slot_may_run_over_midnight(
     _message(session, "默认", is_default=True)
     _message(session, "夜间", from_time=time(21), until_time=time(9))
 
-    chosen = welcome.choose(session, guide_id=guide.id, channel_code_id=None, now=_at(hour, minute))
+    chosen = welcome.choose(session, [(guide.id, None)], _at(hour, minute))[0]
 
     assert chosen.name == name
 
@@ -95,7 +95,7 @@ def test_materials_come_in_hqs_order(session: Session) -> None:
             )
         )
 
-    chosen = welcome.choose(session, guide_id=guide.id, channel_code_id=None, now=_at(12))
+    chosen = welcome.choose(session, [(guide.id, None)], _at(12))[0]
 
     assert [material.name for material in chosen.materials] == ["一", "二"]
 

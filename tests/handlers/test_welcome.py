@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -121,14 +122,7 @@ def test_it_works_whether_or_not_the_relation_was_begun_before(talk: Talk) -> No
     talk.befriend()
     event = talk.added(talk.code())
     with talk.sessions() as session, session.begin():
-        roster.start_follow(
-            session,
-            userid=GUIDE.upper(),
-            external_userid=CUSTOMER,
-            state_text=None,
-            half=False,
-            at=event.created_at,
-        )
+        roster.tell(session, [roster.added(replace(event, userid=GUIDE.upper()))])
 
     send_welcome(talk.bot, event)
     talk.settle()
@@ -266,14 +260,7 @@ def test_an_event_older_than_its_code_is_not_sent_but_greeted_by_hand(talk: Talk
 def test_a_customer_who_is_gone_again_is_not_welcomed(talk: Talk) -> None:
     event = talk.added(talk.code())
     with talk.sessions() as session, session.begin():
-        roster.start_follow(
-            session,
-            userid=GUIDE,
-            external_userid=CUSTOMER,
-            state_text=None,
-            half=False,
-            at=event.created_at,
-        )
+        roster.tell(session, [roster.added(event)])
         gone_at = event.created_at + timedelta(seconds=2)
         roster.end_follow(
             session, userid=GUIDE, external_userid=CUSTOMER, by="customer", at=gone_at

@@ -131,7 +131,8 @@ def test_one_customer_scanned_by_two_guides_gets_a_welcome_of_each(world: World)
     world.load(pack())
     world.customer.scans("sh001-cashier")
     world.customer.adds("liuyang")
-    assert [one.who for one in world.customer.welcomes()] == ["wangfang", "liuyang"]
+    # Both adds come at once; whose welcome is the quicker one, nobody promises.
+    assert sorted(one.who for one in world.customer.welcomes()) == ["liuyang", "wangfang"]
 
 
 def test_who_left_and_comes_back_is_welcomed_again(world: World) -> None:

@@ -45,14 +45,8 @@ def seconds(n: int) -> datetime:
 
 
 def add(session, n=0, *, half=False, state="cashier", userid="zhangsan", customer="wm1"):
-    return roster.start_follow(
-        session,
-        userid=userid,
-        external_userid=customer,
-        state_text=state,
-        half=half,
-        at=seconds(n),
-    )
+    kind = Report.HALF if half else Report.FULL
+    return roster.tell(session, [Said(userid, customer, kind, seconds(n), state)])[0]
 
 
 def end(session, n, by="customer", *, userid="zhangsan", customer="wm1"):

@@ -207,7 +207,7 @@ def test_details_in_hand_are_not_taken_twice(talk: Talk) -> None:
     talk.pass_time(seconds=3)
     assert len(roster_refresh.claim(talk.bot, 10)) == 1
     assert list(roster_refresh.claim(talk.bot, 10)) == []
-    talk.pass_time(seconds=31)
+    talk.pass_time(seconds=61)
     assert len(roster_refresh.claim(talk.bot, 10)) == 1
 
 
