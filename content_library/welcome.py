@@ -88,12 +88,11 @@ def _best(
         .render_derived(name="pair")
     )
     by_code = message.id.in_(
-        select(ChannelWelcome.welcome_message_id).where(
-            ChannelWelcome.channel_code_id == pair.c.code_id
-        )
+        select(ChannelWelcome.welcome_message_id)
+        .where(ChannelWelcome.channel_code_id == pair.c.code_id)
+        .correlate(pair)
     )
-    store_of_guide = select(Guide.store_id).where(Guide.id == pair.c.guide_id).scalar_subquery()
-    by_store, by_time = message.store_id == store_of_guide, message.from_time.is_not(None)
+    by_store, by_time = message.store_id == Guide.store_id, message.from_time.is_not(None)
     in_general = and_(
         or_(message.store_id.is_(None), by_store),
         or_(message.store_id.is_not(None), by_time, message.is_default),
@@ -110,10 +109,11 @@ def _best(
         .where(or_(by_code, in_general), _speaks_at(message, now))
         .order_by(rank, message.id)
         .limit(1)
-        .correlate(pair)
+        .correlate(pair, Guide)
         .scalar_subquery()
     )
-    return session.scalars(select(best).select_from(pair).order_by(pair.c.place)).all()
+    guided = pair.outerjoin(Guide, Guide.id == pair.c.guide_id)
+    return session.scalars(select(best).select_from(guided).order_by(pair.c.place)).all()
 
 
 def materials_of(session: Session, welcome_message_id: int) -> tuple[Material, ...]:

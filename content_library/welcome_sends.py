@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Update, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -44,6 +45,7 @@ class Reason:
 REASONS: dict[str, Reason] = {
     "no_code": Reason("企业微信没有给欢迎语凭证：后台可能已设置了欢迎语，或者双方已经聊过", False),
     "wecom_user": Reason("对方用的是企业微信，企业微信不给这样的好友发欢迎语凭证", True),
+    "overtaken": Reason("客户删除后马上又添加，企业微信的通知先后颠倒，没有自动发送", True),
     "expired": Reason("欢迎语凭证已过期（20 秒内没有送达）", True),
     "taken": Reason("欢迎语已由后台或别的应用发出，或者双方已经开始聊天", False),
     "busy": Reason("别的应用一直占着这次欢迎语，没有轮到我们", True),
@@ -164,12 +166,17 @@ def welcome_sent(session: Session, delivery: Delivery) -> None:
         .values(
             state=WelcomeState.SENT, reason=None, sent_at=sent_at, lag_ms=func.greatest(waited, 0)
         )
-        .returning(WelcomeSend.sent_at, WelcomeSend.lag_ms)
+        .returning(
+            WelcomeSend.sent_at,
+            WelcomeSend.lag_ms,
+            FollowRelation.contact_id,
+            FollowRelation.guide_id,
+        )
     ).one_or_none()
     if row is None:
         return
     log.info("welcome delivery=%d welcome_lag_ms=%s", delivery.id, row.lag_ms)
-    _tell(session, delivery, "欢迎语已自动发出", row.sent_at)
+    _tell(session, delivery, row, "欢迎语已自动发出", row.sent_at)
 
 
 def welcome_failed(session: Session, delivery: Delivery) -> None:
@@ -179,12 +186,13 @@ def welcome_failed(session: Session, delivery: Delivery) -> None:
     row = session.execute(
         _of(delivery)
         .values(state=WelcomeState.FAILED, reason=reason)
-        .returning(WelcomeSend.words, WelcomeSend.event_at)
+        .returning(WelcomeSend.event_at, FollowRelation.contact_id, FollowRelation.guide_id)
     ).one_or_none()
     if row is None:
         return
     log.warning("welcome delivery=%d failed=%s", delivery.id, reason)
-    _tell(session, delivery, f"欢迎语没有自动发出：{REASONS[reason].words}", row.event_at)
+    line = f"欢迎语没有自动发出：{REASONS[reason].words}"
+    _tell(session, delivery, row, line, row.event_at)
     if REASONS[reason].greet_by_hand:
         greet_by_hand(
             session,
@@ -241,24 +249,29 @@ def _reason(delivery: Delivery) -> str:
 
 
 def _of(delivery: Delivery) -> Update:
-    return update(WelcomeSend).where(
-        WelcomeSend.relation_id == delivery.subject["relation_id"],
-        WelcomeSend.relation_no == delivery.subject["relation_no"],
+    return (
+        update(WelcomeSend)
+        .where(
+            WelcomeSend.relation_id == delivery.subject["relation_id"],
+            WelcomeSend.relation_no == delivery.subject["relation_no"],
+            FollowRelation.id == WelcomeSend.relation_id,
+        )
+        .execution_options(synchronize_session=False)
     )
 
 
-def _tell(session: Session, delivery: Delivery, line: str, at: datetime) -> None:
-    relation = session.get(FollowRelation, delivery.subject["relation_id"])
-    if relation is not None:
-        timeline.record(
-            session,
-            relation.contact_id,
-            "welcomed",
-            line,
-            at,
-            guide_id=relation.guide_id,
-            dedupe_key=f"welcome:{relation.id}:{delivery.subject['relation_no']}",
-        )
+def _tell(session: Session, delivery: Delivery, row: Any, line: str, at: datetime) -> None:
+    """A line in the customer's story; `row` says whose and with which guide."""
+    subject = delivery.subject
+    timeline.record(
+        session,
+        row.contact_id,
+        "welcomed",
+        line,
+        at,
+        guide_id=row.guide_id,
+        dedupe_key=f"welcome:{subject['relation_id']}:{subject['relation_no']}",
+    )
 
 
 def _is_newer(session: Session, greeting: Greeting) -> bool:

@@ -59,7 +59,11 @@ _ADDED: tuple[Handler, ...] = (
     follow.enroll,
     follow.alert_new_friend,
 )
-_REMOVED: tuple[Handler, ...] = (follow.end_follow, follow.alert_lost)
+_REMOVED: tuple[Handler, ...] = (
+    follow.end_follow,
+    welcome.note_overtaken,
+    follow.alert_lost,
+)
 
 #: Every class of event has its row, also those for which there is nothing to do.
 HANDLERS: dict[type[Event], tuple[Handler, ...]] = {

@@ -24,7 +24,13 @@ from bot.crm.standing import Standing
 from bot.db import transaction
 from bot.errors import DaogouError
 from bot.wecom.details import ContactDetail
-from bot.wecom.events import ConsentGiven, ContactAdded, ContactHalfAdded
+from bot.wecom.events import (
+    ConsentGiven,
+    ContactAdded,
+    ContactHalfAdded,
+    ContactRemoved,
+    GuideRemoved,
+)
 from content_library import materials, placeholders, welcome, welcome_sends
 from content_library.facts import PlaceholderFacts
 from content_library.welcome import Welcome
@@ -85,6 +91,33 @@ def send_welcomes(bot: Bot, events: Sequence[Added]) -> None:
     with transaction(bot.sessions) as session:
         _queue_or_skip(session, bot, adds)
     _keep(bot, adds)
+
+
+def note_overtaken(bot: Bot, event: ContactRemoved | GuideRemoved) -> None:
+    """An end that is told after the next beginning shows that this one was taken for the last one.
+
+    Its welcome was then held back as a second one, and its code is gone: the guide is asked to
+    greet the customer herself.
+    """
+    now = bot.clock.now()
+    with transaction(bot.sessions) as session:
+        pair = standing.pair(event.userid, event.external_userid)
+        stands = standing.read(session, [pair]).get(pair)
+        if stands is None or stands.is_ended or stands.followed_at <= event.created_at:
+            return
+        asked = [(stands.guide_id, stands.channel_code_id)]
+        chosen = welcome.fillable(welcome.choose(session, asked, now)[0])
+        facts = placeholders.contact_facts(
+            session, stands.contact_id, stands.guide_id, business_day(now)
+        )
+        welcome_sends.skip(
+            session,
+            _greeting(stands, chosen, facts, stands.followed_at, now),
+            "overtaken",
+            contact_id=stands.contact_id,
+            guide_id=stands.guide_id,
+            agent_id=bot.settings.wecom.agent_id,
+        )
 
 
 def _adds(session: Session, events: Sequence[Added]) -> list[_Add]:
@@ -197,23 +230,27 @@ def _greetings(session: Session, bot: Bot, adds: Sequence[_Add]) -> list[Greetin
         [(one.standing.contact_id, one.standing.guide_id) for one in adds],
         business_day(now),
     )
-    return [
-        _greeting(one, known[one.standing.contact_id, one.standing.guide_id], now) for one in adds
-    ]
+    greetings = []
+    for one in adds:
+        facts = known[one.standing.contact_id, one.standing.guide_id]
+        if one.detail is not None:
+            facts = facts.named(one.detail.name, one.detail.gender)
+        greetings.append(_greeting(one.standing, one.welcome, facts, one.event.created_at, now))
+    return greetings
 
 
-def _greeting(one: _Add, facts: PlaceholderFacts, now: datetime) -> Greeting:
-    if one.detail is not None:
-        facts = facts.named(one.detail.name, one.detail.gender)
-    attachments, left_out = materials.ready_messages(one.welcome.materials, now)
+def _greeting(
+    stands: Standing, chosen: Welcome, facts: PlaceholderFacts, event_at: datetime, now: datetime
+) -> Greeting:
+    attachments, left_out = materials.ready_messages(chosen.materials, now)
     if left_out:
-        log.warning("welcome relation=%d left_out=%d", one.standing.relation_id, len(left_out))
+        log.warning("welcome relation=%d left_out=%d", stands.relation_id, len(left_out))
     return Greeting(
-        relation_id=one.standing.relation_id,
-        relation_no=one.standing.relation_no,
-        welcome_message_id=one.welcome.welcome_message_id,
-        words=placeholders.fill(one.welcome.text, facts),
+        relation_id=stands.relation_id,
+        relation_no=stands.relation_no,
+        welcome_message_id=chosen.welcome_message_id,
+        words=placeholders.fill(chosen.text, facts),
         attachments=attachments,
         left_out=left_out,
-        event_at=one.event.created_at,
+        event_at=event_at,
     )

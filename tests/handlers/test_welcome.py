@@ -12,7 +12,7 @@ from sqlalchemy import select
 from bot.crm import roster
 from bot.crm.models import Contact, TimelineEntry
 from bot.sandbox import actors, knobs
-from bot.wecom.events import ConsentGiven, ContactHalfAdded
+from bot.wecom.events import ConsentGiven, ContactHalfAdded, GuideRemoved
 from content_library.models import (
     Material,
     WelcomeMaterial,
@@ -20,7 +20,8 @@ from content_library.models import (
     WelcomeSend,
     WelcomeState,
 )
-from handlers.events.welcome import send_welcome
+from handlers.events import follow
+from handlers.events.welcome import note_overtaken, send_welcome
 from tests.factories import Make
 from tests.talk import CORP, CUSTOMER, GUIDE, Talk, rows, talk
 
@@ -342,3 +343,31 @@ def test_a_hostile_nickname_reaches_the_customer_as_letters(talk: Talk) -> None:
     talk.settle()
 
     assert _welcomes(talk) == ["{导购名}$1\\1😀" + "长" * 9 + "…您好"]
+
+
+def test_an_add_that_overtook_the_deletion_before_it_is_left_to_the_guide_with_a_reason(
+    talk: Talk,
+) -> None:
+    """The second welcome is held back as a repetition, and nobody was told why."""
+    talk.befriend()
+    first = talk.added(talk.code(), at=talk.now() - timedelta(seconds=9))
+    again = talk.added(talk.code())
+    gone = GuideRemoved(
+        created_at=again.created_at - timedelta(seconds=4),
+        to_user=again.to_user,
+        userid=GUIDE,
+        external_userid=CUSTOMER,
+    )
+    for event in (first, again):
+        follow.start_follow(talk.bot, event)
+        send_welcome(talk.bot, event)
+        talk.settle()
+    for _ in range(2):
+        follow.end_follow(talk.bot, gone)
+        note_overtaken(talk.bot, gone)
+    talk.settle()
+
+    assert len(_welcomes(talk)) == 1
+    [_, row] = rows(talk.sessions, select(WelcomeSend).order_by(WelcomeSend.relation_no))
+    assert (row.relation_no, row.state, row.reason) == (2, WelcomeState.SKIPPED, "overtaken")
+    assert sum("亲自问候" in alert for alert in _alerts(talk)) == 1
