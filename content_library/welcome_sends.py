@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, func, select, update
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -156,23 +156,27 @@ def skip(
     return True
 
 
+_SENT = text(
+    """
+    UPDATE welcome_send w SET state = 'sent', reason = NULL, sent_at = done.at,
+           lag_ms = GREATEST(EXTRACT(epoch FROM done.at - w.event_at) * 1000, 0)
+      FROM (SELECT clock_timestamp() + make_interval(secs => :ahead) AS at) done, follow_relation f
+     WHERE w.relation_id = :relation_id AND w.relation_no = :relation_no AND f.id = w.relation_id
+    RETURNING w.sent_at, w.lag_ms, f.contact_id, f.guide_id
+    """
+)
+_FAILED = text(
+    """
+    UPDATE welcome_send w SET state = 'failed', reason = :reason FROM follow_relation f
+     WHERE w.relation_id = :relation_id AND w.relation_no = :relation_no AND f.id = w.relation_id
+    RETURNING w.event_at, f.contact_id, f.guide_id
+    """
+)
+
+
 def welcome_sent(session: Session, delivery: Delivery) -> None:
     """After the call: the row says sent and how long the customer waited."""
-    ahead = func.make_interval(0, 0, 0, 0, 0, 0, delivery.subject.get("clock_ahead", 0.0))
-    sent_at = func.clock_timestamp() + ahead
-    waited = func.extract("epoch", sent_at - WelcomeSend.event_at) * 1000
-    row = session.execute(
-        _of(delivery)
-        .values(
-            state=WelcomeState.SENT, reason=None, sent_at=sent_at, lag_ms=func.greatest(waited, 0)
-        )
-        .returning(
-            WelcomeSend.sent_at,
-            WelcomeSend.lag_ms,
-            FollowRelation.contact_id,
-            FollowRelation.guide_id,
-        )
-    ).one_or_none()
+    row = session.execute(_SENT, _of(delivery)).one_or_none()
     if row is None:
         return
     log.info("welcome delivery=%d welcome_lag_ms=%s", delivery.id, row.lag_ms)
@@ -183,11 +187,7 @@ def welcome_failed(session: Session, delivery: Delivery) -> None:
     """After the call was given up: the reason on the row and, where nobody has greeted the
     customer, the words to the guide."""
     reason = _reason(delivery)
-    row = session.execute(
-        _of(delivery)
-        .values(state=WelcomeState.FAILED, reason=reason)
-        .returning(WelcomeSend.event_at, FollowRelation.contact_id, FollowRelation.guide_id)
-    ).one_or_none()
+    row = session.execute(_FAILED, {**_of(delivery), "reason": reason}).one_or_none()
     if row is None:
         return
     log.warning("welcome delivery=%d failed=%s", delivery.id, reason)
@@ -248,16 +248,13 @@ def _reason(delivery: Delivery) -> str:
     return "refused"
 
 
-def _of(delivery: Delivery) -> Update:
-    return (
-        update(WelcomeSend)
-        .where(
-            WelcomeSend.relation_id == delivery.subject["relation_id"],
-            WelcomeSend.relation_no == delivery.subject["relation_no"],
-            FollowRelation.id == WelcomeSend.relation_id,
-        )
-        .execution_options(synchronize_session=False)
-    )
+def _of(delivery: Delivery) -> dict[str, Any]:
+    subject = delivery.subject
+    return {
+        "relation_id": subject["relation_id"],
+        "relation_no": subject["relation_no"],
+        "ahead": subject.get("clock_ahead", 0.0),
+    }
 
 
 def _tell(session: Session, delivery: Delivery, row: Any, line: str, at: datetime) -> None:
