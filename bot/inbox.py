@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -165,10 +166,11 @@ def kind_of(event: Event) -> str:
 _STORE = text(
     """
     INSERT INTO inbox (event_key, plaintext, query, kind, lane, rereads, received_at, seen_count)
-    SELECT * FROM unnest(
-        cast(:event_key AS bytea[]), cast(:plaintext AS bytea[]), cast(:query AS jsonb[]),
-        cast(:kind AS text[]), cast(:lane AS text[]), cast(:rereads AS boolean[]),
-        cast(:received_at AS timestamptz[]), cast(:seen_count AS integer[]))
+    SELECT decode(key, 'base64'), decode(plaintext, 'base64'), query, kind, lane, rereads,
+           received_at, seen_count
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        key text, plaintext text, query jsonb, kind text, lane text, rereads boolean,
+        received_at timestamptz, seen_count integer)
     ON CONFLICT (event_key) DO UPDATE SET
         seen_count = inbox.seen_count + excluded.seen_count,
         again = inbox.again OR (inbox.rereads AND inbox.state = 'running'),
@@ -193,19 +195,21 @@ def store(target: Connection | Session, arrivals: Sequence[Arrival]) -> dict[byt
     for one in arrivals:
         counts[one.event_key] += 1
     rows = [unique[key] for key in sorted(unique)]
-    stored = target.execute(
-        _STORE,
+    written = [
         {
-            "event_key": [row.event_key for row in rows],
-            "plaintext": [row.plaintext for row in rows],
-            "query": [json.dumps(dict(row.query)) for row in rows],
-            "kind": [row.kind for row in rows],
-            "lane": [row.lane for row in rows],
-            "rereads": [row.rereads for row in rows],
-            "received_at": [row.received_at for row in rows],
-            "seen_count": [counts[row.event_key] for row in rows],
-        },
-    )
+            "key": b64encode(row.event_key).decode(),
+            "plaintext": b64encode(row.plaintext).decode(),
+            "query": row.query,
+            "kind": row.kind,
+            "lane": row.lane,
+            "rereads": row.rereads,
+            "received_at": row.received_at.isoformat(),
+            "seen_count": counts[row.event_key],
+        }
+        for row in rows
+    ]
+    # One JSON text: the driver takes twice as long for eight arrays.
+    stored = target.execute(_STORE, {"rows": json.dumps(written)})
     fresh = {bytes(key): is_new for key, is_new in stored}
     metrics.INBOX_BATCH.observe(len(rows))
     metrics.INBOX_ROWS.labels("new").inc(sum(fresh.values()))

@@ -115,6 +115,12 @@ def pass_a_day(install: Any, *, contacts: int, guides: int, day: date) -> int:
     with install.connect() as connection:
         connection.execute("SET session_replication_role = replica")
         buy(connection, orders, 1, f"B{day:%m%d}x", numbers)
+        # As the intake does in the same transaction.
+        connection.execute(
+            "INSERT INTO changed_contact (contact_id, marked_at) SELECT DISTINCT contact_id, now()"
+            " FROM purchase WHERE purchased_on = %s ON CONFLICT DO NOTHING",
+            [day],
+        )
     return orders
 
 

@@ -92,8 +92,10 @@ def compare(sessions: sessionmaker[Session], day: date) -> list[tuple[str, str, 
 
 def _create_all(session: Session, day: date) -> None:
     rules = Rules.read(session)
-    for version in running.in_use(session):
-        candidates.create(session, version, day, rules, None)
+    versions = running.in_use(session)
+    due = candidates.gather(session, versions, day, rules, None)
+    for version in versions:
+        candidates.create(session, version, day, rules, due)
 
 
 def _best(sessions: sessionmaker[Session], work: Callable[[Session], Any]) -> float:
