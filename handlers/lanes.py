@@ -29,8 +29,7 @@ from handlers.events import Handling, roster_refresh
 
 log = logging.getLogger(__name__)
 
-# So many messages at most are handled together: under load that is a few transactions for all of
-# them, and a hand that must wait for WeCom does not wait for more.
+# So many messages at most are handled together: under load that is a few transactions for all.
 _HANDFUL = 16
 
 
@@ -58,8 +57,11 @@ class Lane:
 def _messages(lane: str, at_once: int) -> Source:
     def claim(bot: Bot, most: int) -> Sequence[Sequence[Message]]:
         with transaction(bot.sessions) as session:
-            found = inbox.claim(session, lane, most=most * _HANDFUL)
-        return [found[start : start + _HANDFUL] for start in range(0, len(found), _HANDFUL)]
+            found = inbox.claim(session, lane, most=most)
+        gathered = events.gathered()
+        together = [one for one in found if one.kind in gathered]
+        handfuls = [together[at : at + _HANDFUL] for at in range(0, len(together), _HANDFUL)]
+        return [*handfuls, *([one] for one in found if one.kind not in gathered)]
 
     return Source(f"messages-{lane}", claim, work_messages, at_once)
 
@@ -225,10 +227,10 @@ def _drain_spool(bot: Bot, _: None) -> None:
 
 #: The lanes of bot.jobs.LANES, and what each works on.
 LANES: dict[str, Lane] = {
-    "fast": Lane((_messages("fast", 8), _calls("fast", 24)), 0.2),
+    "fast": Lane((_messages("fast", 24), _calls("fast", 24)), 0.2),
     "events": Lane(
         (
-            _messages("events", 4),
+            _messages("events", 16),
             Source("changes", _changed, _refresh, 1),
             # A thousand edits in a minute stay a few polite calls at a time.
             Source("details", roster_refresh.claim, roster_refresh.read, 4),

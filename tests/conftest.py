@@ -7,13 +7,13 @@ import sys
 
 from tests.browsing import browser
 from tests.fixtures_db import engine, session, sessions
-from tests.servers import ROOT, _admin, _databases, database_url, redis_url, servers
+from tests.servers import ROOT, _admin, database_url, databases, redis_url, servers
 
 __all__ = [
     "_admin",
-    "_databases",
     "browser",
     "database_url",
+    "databases",
     "engine",
     "redis_url",
     "servers",

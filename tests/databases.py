@@ -23,12 +23,27 @@ Address = Callable[[str], str]
 _PATIENCE = 10.0
 # Index pages of deleted rows stay; a database is not used so often that they would be felt.
 _USES = 100
-# What a test may have changed besides the rows of tables: any new, changed or dropped catalog row.
-_CATALOGS = (
-    *("pg_attrdef", "pg_attribute", "pg_class", "pg_constraint", "pg_event_trigger"),
-    *("pg_extension", "pg_index", "pg_largeobject_metadata", "pg_namespace", "pg_policy"),
-    *("pg_proc", "pg_rewrite", "pg_statistic", "pg_trigger", "pg_type"),
-)
+# What a test may have changed besides the rows of tables: any new, changed or dropped row of these
+# catalogs; the column says whose row it is.
+_CATALOGS = {
+    "pg_attrdef": "adrelid",
+    "pg_attribute": "attrelid",
+    "pg_class": "oid",
+    "pg_constraint": "oid",
+    "pg_event_trigger": "oid",
+    "pg_extension": "oid",
+    "pg_index": "indexrelid",
+    "pg_largeobject_metadata": "oid",
+    "pg_namespace": "oid",
+    "pg_policy": "oid",
+    "pg_proc": "oid",
+    "pg_rewrite": "ev_class",
+    "pg_statistic": "starelid",
+    "pg_trigger": "tgrelid",
+    "pg_type": "oid",
+}
+# PostgreSQL's own objects have lower numbers.
+_FIRST_OF_OURS = 16384
 _SETTINGS = (
     "SELECT count(*), 0 FROM pg_db_role_setting d JOIN pg_database b ON b.oid = d.setdatabase"
     " WHERE b.datname = current_database()"
@@ -37,12 +52,18 @@ _FILLED = (
     "SELECT relname FROM pg_class WHERE relkind = 'r'"
     " AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 0 ORDER BY 1"
 )
+_FORGET = (
+    "SELECT pg_clear_relation_stats('public', relname) FROM pg_class WHERE relkind = 'r'"
+    " AND relnamespace = 'public'::regnamespace AND reltuples >= 0 AND NOT relname = ANY(%s)"
+)
 _COUNTED = "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"
 
 
 @dataclass
 class _Database:
     name: str
+    #: Its catalogs when it was handed out; anything else afterwards is a change.
+    looks: list[TupleRow]
     uses: int = 0
 
 
@@ -54,7 +75,7 @@ class Databases:
         self._address = address
         self._template = template
         self._numbers = itertools.count(1)
-        self._spare: _Database | None = None
+        self._spare: list[_Database] = []
         self._taken: dict[str, _Database] = {}
         with psycopg.connect(address(template), autocommit=True) as connection:
             # Rows the migrations wrote belong to every database.
@@ -64,9 +85,8 @@ class Databases:
 
     def take(self) -> str:
         """The name of an empty, migrated database that nobody is connected to."""
-        found, self._spare = self._spare, None
-        if found is None:
-            found = _Database(self._new_name())
+        found = self._spare.pop() if self._spare else _Database(self._new_name(), self._as_made)
+        if not found.uses:
             self._run("CREATE DATABASE {} TEMPLATE {}", found.name, self._template)
         found.uses += 1
         self._taken[found.name] = found
@@ -75,23 +95,26 @@ class Databases:
     def give_back(self, name: str) -> None:
         """Everybody is sent away; the database is emptied for the next test, or dropped."""
         found = self._taken.pop(name)
+        # Nobody comes any more, so nobody is left after those who are here have gone.
+        self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         self._admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
         self._await_nobody(name)
         found.name = self._new_name()
         self._run("ALTER DATABASE {} RENAME TO {}", name, found.name)
-        if found.uses < _USES and self._empty(found.name):
+        self._run("ALTER DATABASE {} ALLOW_CONNECTIONS true", found.name)
+        if found.uses < _USES and self._empty(found):
             # Its own way out takes the server a moment, and a rename waits long for anybody.
             self._await_nobody(found.name)
-            self._spare = found
+            self._spare.append(found)
         else:
             self._run("DROP DATABASE {} WITH (FORCE)", found.name)
 
-    def _empty(self, name: str) -> bool:
+    def _empty(self, found: _Database) -> bool:
         """Empty every table and restart every count; False: more than rows was changed."""
-        with psycopg.connect(self._address(name), autocommit=True) as connection:
-            if self._look(connection) != self._as_made:
+        with psycopg.connect(self._address(found.name), autocommit=True) as connection:
+            if self._look(connection) != found.looks:
                 return False
             filled = [row[0] for row in connection.execute(_FILLED) if row[0] not in self._kept]
             # Keys and triggers need not be asked: everything goes.
@@ -105,25 +128,30 @@ class Databases:
                 # Gone from the file too: the next test's rows lie in the order it wrote them.
                 names = sql.SQL(", ").join(map(sql.Identifier, filled))
                 connection.execute(sql.SQL("VACUUM {}").format(names))
+                # A table that is known to be empty gets other plans than one nothing is known of.
+                connection.execute(_FORGET, (list(self._kept),))
+                found.looks = self._look(connection)
             return not connection.execute(_FILLED + " OFFSET %s", (len(self._kept),)).fetchall()
 
     def _look(self, connection: Admin) -> list[TupleRow]:
+        count = "SELECT count(*), max(xmin::text::bigint) FROM {}"
         counts = [
-            sql.SQL("SELECT count(*), max(xmin::text::bigint) FROM {}").format(sql.Identifier(one))
-            for one in (*_CATALOGS, *self._kept)
+            *(
+                f"{count.format(one)} WHERE {owner} >= {_FIRST_OF_OURS}"
+                for one, owner in _CATALOGS.items()
+            ),
+            *(count.format(one) for one in self._kept),
+            _SETTINGS,
         ]
-        return connection.execute(
-            sql.SQL(" UNION ALL ").join([*counts, sql.SQL(_SETTINGS)])
-        ).fetchall()
+        try:
+            return connection.execute(" UNION ALL ".join(counts)).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []
 
     def _await_nobody(self, name: str) -> None:
         deadline = time.monotonic() + _PATIENCE
-        while (
-            self._admin.execute(
-                "SELECT FROM pg_stat_activity WHERE datname = %s", (name,)
-            ).fetchone()
-            is not None
-        ):
+        query = "SELECT FROM pg_stat_activity WHERE datname = %s"
+        while self._admin.execute(query, (name,)).fetchone() is not None:
             assert time.monotonic() < deadline, f"somebody stays connected to {name}"
             time.sleep(0.001)
 

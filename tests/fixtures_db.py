@@ -12,12 +12,12 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.db import create_database_engine, create_sessions
-from tests.statements import share
+from tests.compiled import share_statements
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    engine = share(create_database_engine(database_url))
+    engine = share_statements(create_database_engine(database_url))
     yield engine
     engine.dispose()
 

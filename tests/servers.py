@@ -66,16 +66,16 @@ def _admin(servers: Servers) -> Iterator[psycopg.Connection[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="session")
-def _databases(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Databases:
+def databases(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Databases:
     return Databases(_admin, lambda name: _named(servers, name), _TEMPLATE)
 
 
 @pytest.fixture
-def database_url(servers: Servers, _databases: Databases) -> Iterator[str]:
+def database_url(servers: Servers, databases: Databases) -> Iterator[str]:
     """The address of an empty, migrated database that no other test ever has under this name."""
-    name = _databases.take()
+    name = databases.take()
     yield _named(servers, name)
-    _databases.give_back(name)
+    databases.give_back(name)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from bot.settings import Settings, WeComSettings
 from handlers import brand_pack, timetable, worker
 from sop import tasks
 from sop.tasks import TaskView
-from tests.statements import share
+from tests.compiled import share_pages, share_statements
 
 #: A Tuesday, 10:00 in Shanghai, far from festivals; no test depends on the day it runs.
 START = at(date(2030, 3, 5), 10)
@@ -97,8 +97,8 @@ class World:
         )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.bot = build_bot(self._settings(), database_url, redis_url)
-        share(self.bot.engine)
-        self.app = create_app(self.bot)
+        share_statements(self.bot.engine)
+        self.app = share_pages(create_app(self.bot))
         sandbox: Sandbox = self.app.wsgi_app.mounts["/sandbox"].extensions["sandbox"]
         self.town: Town = sandbox.town
         self._postman = sandbox.postman

@@ -101,6 +101,16 @@ TOGETHER: dict[Handler, Callable[[Bot, Sequence[Any]], None]] = {
 }
 
 
+def gathered() -> set[str]:
+    """The kinds of messages that gain by being handled together; of any other kind a slow one
+    would only hold up the next."""
+    return {
+        kind.__name__
+        for kind, functions in HANDLERS.items()
+        if functions and all(function in TOGETHER for function in functions)
+    }
+
+
 @dataclass
 class Handling:
     """How the handling of one message went."""

@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from bot.bot import Bot
 from handlers import console, web
+from tests.compiled import share_pages
 from tests.factories import Make
 
 _CSRF = re.compile(r'name="csrf" (?:content|value)="([0-9a-f]+)"')
@@ -62,7 +63,7 @@ def app_of(bot: Bot) -> Flask:
     app = Flask("handlers", static_folder=None)
     web.prepare(app, bot)
     app.register_blueprint(console.bp)
-    return app
+    return share_pages(app)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from bot.crm.models import Guide
 from bot.crm.sign_ins import SignInKind
 from bot.db import transaction
 from handlers import h5, web
+from tests.compiled import share_pages
 from tests.factories import NOON, Make
 
 COOKIE = "daogou_guide"
@@ -48,7 +49,7 @@ def app(bot: Bot, clock: StillClock) -> Flask:
     app = Flask("handlers", static_folder=None)
     web.prepare(app, replace(bot, clock=clock))
     app.register_blueprint(h5.bp)
-    return app
+    return share_pages(app)
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""SQL statements and pages are compiled once per test process, not once per test.
+
+SQLAlchemy keeps what it compiled with an engine and its dialect, Jinja with an app, and every test
+has both anew. All of them speak to one server in one way and show the same pages: here they share
+what was compiled, as in a process that runs for weeks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from jinja2.bccache import Bucket, BytecodeCache
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine import Engine
+from sqlalchemy.util import LRUCache
+
+
+def share_statements(engine: Engine) -> Engine:
+    """Let this engine use what the test process has compiled already; returns the engine."""
+    engine.dialect.__class__ = _Dialect
+    engine.update_execution_options(compiled_cache=_statements)
+    return engine
+
+
+def share_pages(app: Flask) -> Flask:
+    """Let this app use what the test process has compiled already; returns the app."""
+    app.jinja_env.bytecode_cache = _pages
+    return app
+
+
+class _Dialect(PGDialect_psycopg):
+    """Any two are one and the same key: `create_database_engine` makes all of them alike."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Dialect)
+
+    def __hash__(self) -> int:
+        return hash(_Dialect)
+
+
+class _Pages(BytecodeCache):
+    """Bytecode in memory; Jinja itself compares it with the page's present source."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_statements: LRUCache[Any, Any] = LRUCache(3000)
+_pages = _Pages()
