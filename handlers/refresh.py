@@ -11,7 +11,7 @@ from bot.bot import Bot
 from bot.clock import business_day
 from bot.crm import changes
 from bot.db import transaction
-from sop import enrollment, planning
+from sop import enrollment, planning, turn
 from tagging import rules, scores, tags
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ def refresh_changed(bot: Bot, *, most: int = BATCH) -> int:
     now = bot.clock.now()
     day = business_day(now)
     with transaction(bot.sessions) as session:
+        # Before any row is locked: a preview holds the turn while it locks scores.
+        turn.take(session)
         ids = changes.take(session, most)
         if not ids:
             return 0

@@ -11,21 +11,25 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    CompoundSelect,
     Date,
+    FromClause,
     Integer,
     Interval,
     Select,
     Text,
     Time,
+    any_,
     case,
     cast,
     func,
     literal,
     null,
-    or_,
     select,
+    text,
+    union_all,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -39,6 +43,7 @@ from tagging import conditions, scope
 _TASK = Base.metadata.tables[Task.__tablename__]
 #: A "+23h" step inside quiet hours may fall due two days after its anchor.
 _RELATIVE_DAYS = 2
+_KEPT = "due_step"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,13 @@ class DueStep:
     offset: int
     clock: time | None
     delay: timedelta | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """Enrollments with a due step: enrollment_id, version_id, step_key (NULL: it has its task)."""
+
+    rows: FromClause
 
 
 def due_steps(version: Running, day: date, rules: Rules) -> list[DueStep]:
@@ -71,30 +83,62 @@ def due_steps(version: Running, day: date, rules: Rules) -> list[DueStep]:
     return found
 
 
+def gather(
+    session: Session,
+    versions: Sequence[Running],
+    day: date,
+    rules: Rules,
+    contact_ids: Sequence[int] | None,
+) -> Due:
+    """Whose step is due under any of these versions, found once for all of them.
+
+    At night a table of its transaction, else a query over the few contacts.
+    """
+    found = _due(versions, day, rules, contact_ids)
+    if contact_ids is not None:
+        return Due(found.subquery("due"))
+    session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
+    keep = found.into(_KEPT, temporary=True)
+    session.execute(keep)
+    session.execute(text(f"CREATE INDEX ON pg_temp.{_KEPT} (version_id)"))
+    session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
+    return Due(keep.table)
+
+
 def recheck(
     session: Session,
     version: Running,
     day: date,
     now: datetime,
     rules: Rules,
-    contact_ids: Sequence[int] | None,
+    due: Due,
 ) -> enrollment.Withdrawn:
     """Withdraw whom a due step would reach although audience or trigger no longer hold."""
-    steps = due_steps(version, day, rules)
-    reasons = _reasons(version, day, steps)
-    if not reasons or not steps:
+    lost = [
+        select(
+            Enrollment.id.label("id"),
+            literal(reason, Text).label("reason"),
+            literal(place, Integer).label("place"),
+        ).where(
+            Enrollment.state == EnrollmentState.ACTIVE,
+            Enrollment.id.in_(
+                select(due.rows.c.enrollment_id).where(due.rows.c.version_id == version.id)
+            ),
+            ~holds,
+        )
+        for place, (holds, reason) in enumerate(
+            _reasons(version, day, due_steps(version, day, rules))
+        )
+    ]
+    if not lost:
         return enrollment.Withdrawn(0, 0)
-    which: Select[int, str] = select(
-        Enrollment.id.label("id"),
-        case(*((~holds, literal(reason, Text)) for holds, reason in reasons)).label("reason"),
-    ).where(
-        Enrollment.version_id == version.id,
-        Enrollment.state == EnrollmentState.ACTIVE,
-        _has_something_due(steps, day),
-        or_(*(~holds for holds, _ in reasons)),
+    # Where both are lost the first is told.
+    each = union_all(*lost).subquery("each")
+    which: Select[int, str] = (
+        select(each.c.id, each.c.reason)
+        .ext(distinct_on(each.c.id))
+        .order_by(each.c.id, each.c.place)
     )
-    if contact_ids is not None:
-        which = which.where(scope.only(Enrollment.contact_id, contact_ids))
     return enrollment.withdraw(session, which, now)
 
 
@@ -103,36 +147,39 @@ def create(
     version: Running,
     day: date,
     rules: Rules,
-    contact_ids: Sequence[int] | None,
+    due: Due,
 ) -> int:
     """One waiting task for each enrollment and due step; a second time adds nothing."""
     steps = due_steps(version, day, rules)
     if not steps:
         return 0
-    due, due_on, due_at = _due_columns(steps, rules)
+    step, due_on, due_at = _due_columns(steps, rules)
     entry = triggers.of(version.trigger)
-    found = select(
-        Enrollment.id,
-        due.c.step_key,
-        due.c.step_id,
-        Enrollment.contact_id,
-        due_on,
-        due_at,
-        due_on + rules.catch_up_days,
-        literal(entry.is_fixed, Boolean),
-        literal(TaskState.DEFERRED.value, Text),
-        why.begun(version, Enrollment.facts, Enrollment.anchored_on, due.c.title),
-    ).where(
-        Enrollment.version_id == version.id,
-        Enrollment.state == EnrollmentState.ACTIVE,
-        Enrollment.anchored_on.between(due.c.first_on, due.c.last_on),
-        due_on.between(day - timedelta(days=rules.catch_up_days), day),
+    found = (
+        select(
+            Enrollment.id,
+            step.c.step_key,
+            step.c.step_id,
+            Enrollment.contact_id,
+            due_on,
+            due_at,
+            due_on + rules.catch_up_days,
+            literal(entry.is_fixed, Boolean),
+            literal(TaskState.DEFERRED.value, Text),
+            why.begun(version, Enrollment.facts, Enrollment.anchored_on, step.c.title),
+        )
+        .select_from(due.rows)
+        .join(Enrollment, Enrollment.id == due.rows.c.enrollment_id)
+        .join(step, step.c.step_key == due.rows.c.step_key)
+        .where(
+            due.rows.c.version_id == version.id,
+            Enrollment.state == EnrollmentState.ACTIVE,
+            due_on.between(day - timedelta(days=rules.catch_up_days), day),
+        )
     )
     if version.effective_on is not None:
         # Publishing never wakes a step whose day had passed before.
         found = found.where(due_on >= version.effective_on)
-    if contact_ids is not None:
-        found = found.where(scope.only(Enrollment.contact_id, contact_ids))
     columns = (
         "enrollment_id step_key step_id contact_id due_on due_at expires_on is_fixed state why"
     )
@@ -142,6 +189,59 @@ def create(
         .from_select(columns.split(), found)
         .on_conflict_do_nothing(index_elements=["enrollment_id", "step_key"]),
     )
+
+
+def _due(
+    versions: Sequence[Running], day: date, rules: Rules, contact_ids: Sequence[int] | None
+) -> CompoundSelect[Any]:
+    """enrollment_id, version_id, step_key: steps in their window without a task.
+
+    And, with a NULL key, enrollments with a task that waits or was not done.
+    """
+    steps = [(one.id, step) for one in versions for step in due_steps(one, day, rules)]
+    window = (
+        func.unnest(
+            _array([version_id for version_id, _ in steps], BigInteger()),
+            _array([due.step.key for _, due in steps], Text()),
+            _array([due.first for _, due in steps], Date()),
+            _array([due.last for _, due in steps], Date()),
+        )
+        .table_valued("version_id", "step_key", "first_on", "last_on", name="step_window")
+        .render_derived()
+    )
+    has_task = (
+        select(literal(1))
+        .where(Task.enrollment_id == Enrollment.id, Task.step_key == window.c.step_key)
+        .exists()
+    )
+    fresh = (
+        select(
+            Enrollment.id.label("enrollment_id"),
+            Enrollment.version_id.label("version_id"),
+            window.c.step_key.label("step_key"),
+        )
+        .select_from(window)
+        .join(Enrollment, Enrollment.version_id == window.c.version_id)
+        .where(
+            Enrollment.state == EnrollmentState.ACTIVE,
+            Enrollment.anchored_on.between(window.c.first_on, window.c.last_on),
+            ~has_task,
+        )
+    )
+    waiting = (
+        select(Enrollment.id, Enrollment.version_id, cast(null(), Text))
+        .join(Task, Task.enrollment_id == Enrollment.id)
+        .where(
+            Task.state.in_(UNFINISHED),
+            Task.due_on <= day,
+            Enrollment.state == EnrollmentState.ACTIVE,
+            Enrollment.version_id == any_(_array([one.id for one in versions], BigInteger())),
+        )
+    )
+    if contact_ids is not None:
+        fresh = fresh.where(scope.only(Enrollment.contact_id, contact_ids))
+        waiting = waiting.where(scope.only(Enrollment.contact_id, contact_ids))
+    return union_all(fresh, waiting)
 
 
 def _reasons(
@@ -174,23 +274,6 @@ def _audience(version: Running, day: date) -> ColumnElement[bool]:
         .where(Contact.id == Enrollment.contact_id, conditions.clause(version.audience, day))
         .exists()
     )
-
-
-def _has_something_due(steps: Sequence[DueStep], day: date) -> ColumnElement[bool]:
-    """A step in its window without a task yet, or a task that is not finished."""
-    unfinished = (
-        select(Task.id)
-        .where(Task.enrollment_id == Enrollment.id, Task.state.in_(UNFINISHED), Task.due_on <= day)
-        .exists()
-    )
-    fresh = [
-        Enrollment.anchored_on.between(step.first, step.last)
-        & ~select(Task.id)
-        .where(Task.enrollment_id == Enrollment.id, Task.step_key == step.step.key)
-        .exists()
-        for step in steps
-    ]
-    return or_(unfinished, *fresh)
 
 
 def _due_columns(
@@ -236,4 +319,5 @@ def _due_columns(
 
 
 def _array(values: Sequence[Any], kind: Any) -> ColumnElement[Any]:
-    return literal(list(values), ARRAY(kind))
+    # Named in full: a statement that makes a table is sent with its values written out.
+    return cast(literal(list(values), ARRAY(kind)), ARRAY(kind))

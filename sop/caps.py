@@ -1,6 +1,6 @@
 """What fits into today (上限): the customer's touch cap, then the guide's task cap.
 
-Three statements whatever the number of tasks. Rank is lexicographic: the step's priority, then the
+A few statements whatever the number of tasks. Rank is lexicographic: the step's priority, then the
 customer's value (RFM monetary, 0 to 5), then urgency (a date that cannot move, days waited); ties
 go to the earlier due day, then to the lower ids.
 """
@@ -54,6 +54,17 @@ _EXPIRE = text(
     """
 )
 
+# Kept with the connection, emptied with every transaction: an event makes no table of its own.
+_TABLE = text(
+    """
+    CREATE TEMPORARY TABLE IF NOT EXISTS decided_task (
+        id bigint PRIMARY KEY, contact_id bigint NOT NULL, guide_id bigint NOT NULL,
+        store_id bigint, score integer NOT NULL, opens boolean NOT NULL, number integer,
+        reason text, held_by text, rank jsonb
+    ) ON COMMIT DELETE ROWS
+    """
+)
+
 # `pool` is what waits, with the claim nearest to the day; `ranked` puts the tasks of a customer in
 # order: her best one goes first or nothing does, a weaker one never slips past it; `crowd` adds
 # what the guides have on their lists already, and `seated` counts the seats. Windows, not joins:
@@ -61,8 +72,10 @@ _EXPIRE = text(
 _DECIDE = text(
     """
     WITH pool AS MATERIALIZED (
-        SELECT t.id, t.contact_id, t.due_on, g.id AS guide_id, g.store_id, p.is_paused,
-               g.is_active, g.is_active AND NOT p.is_paused AS can_run,
+        SELECT t.id, t.contact_id, t.due_on, t.state_reason AS was_reason,
+               t.held_by AS was_held_by, t.guide_id AS was_guide_id,
+               g.id AS guide_id, g.store_id, p.is_paused, g.is_active,
+               g.is_active AND NOT p.is_paused AS can_run,
                s.title,
                COALESCE(s.priority, 50) AS priority, s.position, p.id AS sop_id, p.name AS sop_name,
                claim.touched_on AS claimed_on, claim.title AS claimed_title,
@@ -103,12 +116,13 @@ _DECIDE = text(
     ), crowd AS (
         SELECT id, contact_id, due_on, guide_id, store_id, is_paused, is_active, sop_name, winner,
                claimed_on, claimed_title, priority, value, waited, rivals, score,
+               was_reason, was_held_by, was_guide_id,
                can_run AND claimed_on IS NULL AND (:gap_days = 0 OR place = 1) AS is_free,
                0 AS number, false AS is_taken, true AS is_waiting
         FROM ranked
         UNION ALL
         SELECT id, contact_id, due_on, guide_id, store_id, false, true, NULL, NULL,
-               NULL, NULL, 0, 0, 0, 0, 0,
+               NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL,
                false, COALESCE(number, 0), state IN ('open', 'done'), false
         FROM task
         WHERE planned_on = :day AND guide_id IN (SELECT guide_id FROM pool)
@@ -140,45 +154,35 @@ _DECIDE = text(
                END AS held_by
         FROM seated
         WHERE is_waiting
-    ), decided AS (
-        UPDATE task AS t
-        SET guide_id = v.guide_id, store_id = v.store_id, rank_score = v.score,
-            state = CASE WHEN v.opens THEN 'open' ELSE 'deferred' END,
-            planned_on = CASE WHEN v.opens THEN :day END,
-            number = CASE WHEN v.opens THEN v.next_number END,
-            state_reason = CASE WHEN v.opens THEN NULL ELSE v.reason END,
-            held_by = CASE WHEN v.opens THEN NULL ELSE v.held_by END,
-            why = t.why || CASE
-                WHEN v.opens THEN jsonb_build_object('rank', jsonb_build_object(
-                    'priority', v.priority, 'value', v.value, 'waited', v.waited,
-                    'before', v.rivals - 1, 'place', v.next_number)
-                    || CASE WHEN :ahead THEN jsonb_build_object('ahead', true) ELSE '{}' END)
-                ELSE jsonb_build_object('deferred',
-                    COALESCE(t.why -> 'deferred', '{}')
-                    || jsonb_build_object(CAST(:day AS text), v.reason))
-            END
-        FROM verdict AS v
-        WHERE t.id = v.id
-          AND (v.opens OR NOT :ahead)
-          AND (v.opens OR t.state_reason IS DISTINCT FROM v.reason
-               OR t.guide_id IS DISTINCT FROM v.guide_id
-               OR NOT (COALESCE(t.why -> 'deferred', '{}') ? CAST(:day AS text)))
-        RETURNING t.id, t.contact_id, t.state
-    ), claimed AS (
-        INSERT INTO touch_ledger (contact_id, touched_on, channel, task_id)
-        SELECT contact_id, :day, 'task', id FROM decided WHERE state = 'open'
+    ), kept AS (
+        INSERT INTO pg_temp.decided_task (id, contact_id, guide_id, store_id, score, opens, number,
+                                          reason, held_by, rank)
+        SELECT id, contact_id, guide_id, store_id, score, opens, next_number,
+               CASE WHEN NOT opens THEN reason END, CASE WHEN NOT opens THEN held_by END,
+               CASE WHEN opens THEN jsonb_build_object(
+                   'priority', priority, 'value', value, 'waited', waited,
+                   'before', rivals - 1, 'place', next_number, 'on', :day) END
+        FROM verdict
+        -- Most of what waits has waited for the same thing yesterday, and is not written again.
+        WHERE opens OR (NOT :ahead AND (
+            was_reason IS DISTINCT FROM reason OR was_held_by IS DISTINCT FROM held_by
+            OR was_guide_id IS DISTINCT FROM guide_id))
+        ORDER BY id
+        RETURNING opens
     )
-    SELECT (SELECT count(*) FROM decided WHERE state = 'open') AS opened,
-           (SELECT count(*) FROM verdict WHERE NOT opens) AS deferred
+    SELECT (SELECT count(*) FILTER (WHERE opens) FROM kept) AS opened,
+           (SELECT count(*) FILTER (WHERE NOT opens) FROM kept) AS held,
+           (SELECT count(*) FILTER (WHERE NOT opens) FROM verdict) AS deferred
     """
 )
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What the caps let through today and what has to wait."""
+    """What the caps let through today and what has to wait; `held`: waits for something new."""
 
     opened: int
+    held: int
     deferred: int
 
 
@@ -201,14 +205,16 @@ def decide(
     *,
     ahead: bool = False,
 ) -> Decided:
-    """Open and number what both caps allow, claim the touches; say why the rest waits.
+    """Decide what both caps allow and why the rest waits; `opening` carries it out.
 
-    `ahead`: `day` has not begun. What waits is left as it stands, and what opens is marked, so
-    that the plan of a day that has begun takes it back.
+    What has to be written is listed in `decided_task`, a table of this transaction. `ahead`: `day`
+    has not begun, and what waits is left as it stands.
     """
     reach = timedelta(days=max(rules.touch_gap_days - 1, 0))
     # Without a gap nothing is too near: an empty window.
     first, last = (day - reach, day + reach) if rules.touch_gap_days else (day, day - timedelta(1))
+    session.execute(_TABLE)
+    session.execute(text("DELETE FROM pg_temp.decided_task"))
     row = session.execute(
         _DECIDE,
         {
@@ -221,7 +227,7 @@ def decide(
             **_who(contact_ids),
         },
     ).one()
-    return Decided(int(row.opened), int(row.deferred))
+    return Decided(int(row.opened), int(row.held), int(row.deferred))
 
 
 def _who(contact_ids: Sequence[int] | None) -> dict[str, Any]:

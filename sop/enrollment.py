@@ -47,10 +47,14 @@ def enroll_due(
     """
     turn.take(session)
     rules = Rules.read(session)
-    return sum(
+    enrolled = sum(
         _enroll(session, version, day, rules, contact_ids)
         for version in running.published(session, sop_id=sop_id)
     )
+    if enrolled > writing.MANY_ROWS:
+        # The plan comes next.
+        writing.look_again(session, "enrollment")
+    return enrolled
 
 
 def _enroll(
@@ -64,7 +68,18 @@ def _enroll(
     if days is None or not version.steps:
         return 0
     due = triggers.of(version.trigger).due(*days, version.trigger).subquery("due")
-    reached: list[ColumnElement[bool]] = [Contact.guide_id.is_not(None)]
+    # Three of four anchors of a usual night were found the nights before: they are left out before
+    # their facts are put into words.
+    known = (
+        select(literal(1))
+        .where(
+            Enrollment.sop_id == version.sop_id,
+            Enrollment.contact_id == due.c.contact_id,
+            Enrollment.anchored_on == due.c.anchored_on,
+        )
+        .exists()
+    )
+    reached: list[ColumnElement[bool]] = [Contact.guide_id.is_not(None), ~known]
     if version.audience is not None:
         reached.append(conditions.clause(version.audience, day))
     if contact_ids is not None:

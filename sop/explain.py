@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
+from bot.clock import business_day
 from bot.crm.models import Contact, Guide
 from bot.errors import UserError
 from sop import running, times, triggers, why
@@ -140,6 +141,9 @@ def _task(
     row: Row[*tuple[Any, ...]], day: date, readings: list[conditions.Reading]
 ) -> TaskExplained:
     task: Task = row[0]
+    until = business_day(task.ended_at) if task.ended_at else None
+    if task.state == TaskState.DEFERRED:
+        until = day + timedelta(days=1)
     return TaskExplained(
         task.id,
         row.sop_name,
@@ -151,7 +155,7 @@ def _task(
         why.line(task.why, day),
         why.ranking(task.why),
         task.state_reason,
-        why.deferrals(task.why),
+        why.deferrals(task.why, until),
         readings,
     )
 

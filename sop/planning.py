@@ -14,7 +14,7 @@ from datetime import date, datetime
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from sop import candidates, caps, enrollment, running, turn, words
+from sop import candidates, caps, enrollment, opening, running, turn, words, writing
 from sop.running import Rules
 
 
@@ -50,11 +50,18 @@ def plan(
     ended = enrollment.withdraw_ended(session, day, contact_ids, now=now)
     carried = caps.carry_over(session, day, contact_ids)
     created = 0
-    for version in running.in_use(session):
-        ended += candidates.recheck(session, version, day, now, rules, contact_ids).enrollments
-        created += candidates.create(session, version, day, rules, contact_ids)
+    versions = running.in_use(session)
+    due = candidates.gather(session, versions, day, rules, contact_ids)
+    for version in versions:
+        ended += candidates.recheck(session, version, day, now, rules, due).enrollments
+        created += candidates.create(session, version, day, rules, due)
+    if created > writing.MANY_ROWS:
+        writing.look_again(session, "task")
     expired = caps.expire(session, day, now, contact_ids)
     decided = caps.decide(session, day, rules, contact_ids)
+    opening.carry_out(session, day, decided)
+    if decided.opened > writing.MANY_ROWS:
+        writing.look_again(session, "task")
     if decided.opened:
         words.render(session, day, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, ended, expired, carried)
@@ -63,11 +70,11 @@ def plan(
 def _plan_ahead(
     session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None
 ) -> PlanResult:
-    created = sum(
-        candidates.create(session, version, day, rules, contact_ids)
-        for version in running.in_use(session)
-    )
+    versions = running.in_use(session)
+    due = candidates.gather(session, versions, day, rules, contact_ids)
+    created = sum(candidates.create(session, version, day, rules, due) for version in versions)
     decided = caps.decide(session, day, rules, contact_ids, ahead=True)
+    opening.carry_out(session, day, decided, ahead=True)
     if decided.opened:
         words.render(session, day, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, 0, 0, 0)

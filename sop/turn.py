@@ -1,17 +1,7 @@
-"""Whose turn it is: enrolling, planning and publishing run one after the other (排队)."""
+"""Whose turn it is (排队): enrolling, planning and publishing wait in the line of the tag rules."""
 
 from __future__ import annotations
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from tagging.turn import take
 
-# Any number no other advisory lock of this program uses.
-_TURN = 0x50A1
-
-
-def take(session: Session) -> None:
-    """Wait for the turn; it is given back when the transaction ends.
-
-    Two plans at once would both see the same free seats and the same untouched customers.
-    """
-    session.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+__all__ = ["take"]

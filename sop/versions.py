@@ -189,7 +189,8 @@ def _catch_up(session: Session, sop_id: int, day: date) -> int:
     enrolled = enrollment.enroll_due(session, yesterday, sop_id=sop_id)
     rules = Rules.read(session)
     for version in running.in_use(session, sop_id=sop_id):
-        candidates.create(session, version, yesterday, rules, None)
+        due = candidates.gather(session, [version], yesterday, rules, None)
+        candidates.create(session, version, yesterday, rules, due)
     return enrolled
 
 

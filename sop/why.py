@@ -3,13 +3,14 @@
 Keys of the structure: `sop`, `version`, `step`, `kind` (of the trigger), `trigger` (the fact that
 matched), `noun` (what a countdown speaks of), `audience` (the condition in words), `anchored_on`;
 from the caps: `rank` (priority, value, waited days, how many others of the customer it went
-before, its place; `ahead` where the day had not begun) and `deferred` (day → why not on that day).
+before, its place, the day; `ahead` where the day had not begun), `held` (from which day on the caps
+held it back, and why) and `deferred` (days that others decided: undone, moved by the guide).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import func, literal
@@ -64,10 +65,25 @@ def ranking(kept: Mapping[str, Any]) -> str | None:
     return " · ".join(words)
 
 
-def deferrals(kept: Mapping[str, Any]) -> list[tuple[date, str]]:
-    """The days on which the caps held it back, and why."""
-    held = kept.get("deferred") or {}
-    return [(date.fromisoformat(on), str(reason)) for on, reason in sorted(held.items())]
+def deferrals(kept: Mapping[str, Any], until: date | None = None) -> list[tuple[date, str]]:
+    """The days on which it was held back, and why.
+
+    What the caps said holds from its day to the next word, the last one to the day the task was
+    opened, or to `until` (excluded) where it was not.
+    """
+    held, told = kept.get("held") or {}, kept.get("deferred") or {}
+    words = sorted((date.fromisoformat(on), str(said)) for on, said in {**held, **told}.items())
+    if not words:
+        return []
+    opened = (kept.get("rank") or {}).get("on")
+    opened_on = date.fromisoformat(opened) if opened else None
+    is_open = opened_on is not None and opened_on > words[-1][0]
+    ends = [*(on for on, _ in words[1:]), opened_on if is_open else until]
+    found: list[tuple[date, str]] = []
+    for (on, said), end in zip(words, ends, strict=True):
+        days = 1 if end is None or on.isoformat() in told else max((end - on).days, 1)
+        found += [(on + timedelta(days=n), said) for n in range(days)]
+    return found
 
 
 def _countdown(kept: Mapping[str, Any], day: date) -> str:

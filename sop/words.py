@@ -28,13 +28,13 @@ _KEEP = text(
 
 def render(session: Session, day: date, contact_ids: Sequence[int] | None = None) -> int:
     """Fill the words of `day`'s open tasks that have none yet; returns how many were filled."""
-    variants = _variants(session)
+    texts = variants(session)
     done, after = 0, 0
     while True:
         rows = _waiting(session, day, contact_ids, after)
         if not rows:
             return done
-        _fill(session, day, rows, variants)
+        _keep(session, fill(session, day, rows, texts))
         done, after = done + len(rows), rows[-1].id
         if len(rows) < _CHUNK:
             return done
@@ -45,7 +45,8 @@ def choose(enrollment_id: int, step_key: str, count: int) -> int:
     return zlib.crc32(f"{enrollment_id}:{step_key}".encode()) % count
 
 
-def _variants(session: Session) -> dict[int, list[str]]:
+def variants(session: Session) -> dict[int, list[str]]:
+    """Talking point → its variants, of all that steps use."""
     found: dict[int, list[str]] = defaultdict(list)
     used = select(SopStep.talking_point_id).where(SopStep.talking_point_id.is_not(None))
     rows = session.execute(
@@ -86,22 +87,33 @@ def _waiting(
     return session.execute(query).all()
 
 
-def _fill(
+def fill(
     session: Session,
     day: date,
     rows: Sequence[Row[*tuple[Any, ...]]],
     variants: Mapping[int, list[str]],
-) -> None:
+) -> dict[int, tuple[int, str]]:
+    """Task id → place of its variant and the words; tasks without a talking point are left out."""
+    worded = [row for row in rows if variants.get(row.talking_point_id)]
     facts = placeholders.load_facts(
-        session, sorted({(row.contact_id, row.guide_id) for row in rows}), day
+        session, sorted({(row.contact_id, row.guide_id) for row in worded}), day
     )
-    ids, places, filled = list[int](), list[int](), list[str]()
-    for row in rows:
-        texts = variants.get(row.talking_point_id)
+    filled: dict[int, tuple[int, str]] = {}
+    for row in worded:
+        texts = variants[row.talking_point_id]
         known = facts.get((row.contact_id, row.guide_id))
-        if texts and known is not None:
+        if known is not None:
             place = choose(row.enrollment_id, row.step_key, len(texts))
-            ids.append(row.id)
-            places.append(place)
-            filled.append(placeholders.fill(texts[place], known))
-    session.execute(_KEEP, {"ids": ids, "places": places, "words": filled})
+            filled[row.id] = (place, placeholders.fill(texts[place], known))
+    return filled
+
+
+def _keep(session: Session, filled: Mapping[int, tuple[int, str]]) -> None:
+    session.execute(
+        _KEEP,
+        {
+            "ids": list(filled),
+            "places": [place for place, _ in filled.values()],
+            "words": [words for _, words in filled.values()],
+        },
+    )

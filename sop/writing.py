@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from sqlalchemy import CursorResult
+from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
+
+#: Fewer new rows than this do not make the planner's picture of a table wrong.
+MANY_ROWS = 10_000
+
+
+def look_again(session: Session, table: str) -> None:
+    """Let the planner see what this transaction has written; autovacuum would come too late."""
+    session.execute(text(f"ANALYZE {table}"))
 
 
 def rows(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:

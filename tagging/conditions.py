@@ -291,9 +291,7 @@ def _check_names(node: _Node, lookup: Lookup) -> None:
 # --- SQL ---------------------------------------------------------------------------------------
 
 
-def _compile(
-    node: _Node, day: date, beside: frozenset[Home] = frozenset()
-) -> ColumnElement[bool]:
+def _compile(node: _Node, day: date, beside: frozenset[Home] = frozenset()) -> ColumnElement[bool]:
     """True exactly for those who match; for the others false or, outside a `not`, NULL."""
     if isinstance(node, _Leaf):
         is_beside = node.field.home in beside

@@ -17,19 +17,22 @@ from operator import attrgetter, or_
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     FromClause,
     Select,
     Subquery,
+    any_,
     case,
+    cast,
     func,
     literal,
     literal_column,
     select,
 )
 from sqlalchemy import or_ as any_of
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.sql.elements import Grouping
 
 from bot.crm.models import Contact
 from tagging import conditions
@@ -40,6 +43,8 @@ from tagging.scope import only
 
 #: Bits of a round: a bigint has 63 that are not its sign.
 MOST_RULES = 60
+# Tags whose ids lie further apart than this are told apart one by one.
+_WIDEST = 5_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def find(one: Round, day: date, contact_ids: Collection[int] | None) -> Select[A
         source = source.outerjoin(home.source, home.joined)
     held = _held(one, contact_ids)
     source = source.outerjoin(held, held.c.contact_id == Contact.id)
-    bits = [
+    bits: list[ColumnElement[int]] = [
         case((conditions.clause(rule.when, day, beside), _bits(bit)), else_=_bits(0))
         for rule, bit in one.rules
     ]
@@ -154,12 +159,9 @@ def _beside(rules: Iterable[Rule]) -> list[Home]:
 
 def _held(one: Round, contact_ids: Collection[int] | None) -> Subquery:
     """The tags of this round that contacts have, and those of them that rules gave."""
-    bits = case(
-        {tag.id: _bits(tag.bits) for tag in one.tags},
-        value=TagAssignment.tag_id,
-    )
+    bits = _bits_of_tag(one)
     by_rule = TagAssignment.source == TagSource.RULE.value
-    wanted = array([tag.id for tag in one.tags], type_=BigInteger)
+    wanted = cast(literal([tag.id for tag in one.tags], ARRAY(BigInteger)), ARRAY(BigInteger))
     return (
         select(
             TagAssignment.contact_id,
@@ -168,12 +170,24 @@ def _held(one: Round, contact_ids: Collection[int] | None) -> Subquery:
         )
         .where(
             TagAssignment.is_on,
-            TagAssignment.tag_id == func.any(wanted),
+            TagAssignment.tag_id == any_(wanted),
             only(TagAssignment.contact_id, contact_ids),
         )
         .group_by(TagAssignment.contact_id)
         .subquery("held")
     )
+
+
+def _bits_of_tag(one: Round) -> ColumnElement[Any]:
+    bits = {tag.id: tag.bits for tag in one.tags}
+    first, last = min(bits), max(bits)
+    if last - first > _WIDEST:
+        return case({id_: _bits(bit) for id_, bit in bits.items()}, value=TagAssignment.tag_id)
+    # Looked up by its place: a brand has some assignments a contact, and each would be compared
+    # with half of all tags.
+    numbers = [bits.get(id_, 0) for id_ in range(first, last + 1)]
+    places = cast(literal(numbers, ARRAY(BigInteger)), ARRAY(BigInteger))
+    return Grouping(places)[TagAssignment.tag_id - literal(first - 1, BigInteger)]
 
 
 def _differs(one: Round, asked: Any) -> list[ColumnElement[bool]]:
@@ -201,4 +215,5 @@ def _union(several: Iterable[Tagged]) -> int:
 
 
 def _bits(number: int) -> ColumnElement[int]:
-    return literal(number, BigInteger)
+    # Named in full: a statement that makes a table is sent with its values written out.
+    return cast(literal(number, BigInteger), BigInteger)

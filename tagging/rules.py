@@ -2,40 +2,46 @@
 
 A rule gives its tag to whom its condition matches and takes it from whom no rule of that tag
 matches any more; only what a rule gave is ever taken, never a tag of a person or a channel. Rows
-are written only where something changes: a night without news tells WeCom nothing.
+are written only where something changes (`tagging.differences`): a night without news tells WeCom
+nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    String,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot.clock import at as moment_at
-from bot.crm.models import Contact
 from bot.errors import UserError
-from tagging import conditions
+from tagging import conditions, differences, turn
+from tagging.differences import Round, Rule
 from tagging.models import MarkState, Tag, TagAssignment, TagRule, TagSource
 from tagging.scope import only
 
 log = logging.getLogger("daogou.tagging")
 
+_KEPT = "tag_difference"
+_BITS = ("contact_id", "matched", "has", "given")
 # Fewer new rows than this do not make the planner's picture of the table wrong.
 _MANY_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class _Rule:
-    id: int
-    name: str
-    tag_id: int
-    matches: ColumnElement[bool]
 
 
 def apply(
@@ -50,72 +56,91 @@ def apply(
     `now` becomes `assigned_at`; without it the day's first moment. A rule that cannot be asked any
     more (a field was taken away) is left alone with its tags, is logged, and stops no other rule.
     """
+    # What is found is written a moment later: nobody may find and write in between.
+    turn.take(session)
     rules, broken_tags = _active_rules(session, day)
     moment = now or moment_at(day, 0)
-    given = sum(_give(session, rule, day, moment, contact_ids) for rule in rules)
-    by_tag: dict[int, list[ColumnElement[bool]]] = defaultdict(list)
-    for rule in rules:
-        by_tag[rule.tag_id].append(rule.matches)
-    taken = sum(
-        _take(session, tag_id, or_(*matches), contact_ids)
-        for tag_id, matches in by_tag.items()
-        if tag_id not in broken_tags
-    )
-    changed = given + taken + _take_orphans(session, contact_ids)
+    changed = 0
+    for one in differences.rounds(rules, broken_tags):
+        found = _found(session, one, day, contact_ids)
+        if found is not None:
+            changed += _give(session, one, found, moment, day) + _take(session, one, found)
+    changed += _take_orphans(session, contact_ids)
+    if contact_ids is None:
+        session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
+        log.info("rules applied rules=%s day=%s changed=%s", len(rules), day, changed)
     if contact_ids is None and changed > _MANY_ROWS:
         # Plans come next, and would be made for the table as it was before the night.
         session.execute(text("ANALYZE tag_assignment"))
     return changed
 
 
-def _active_rules(session: Session, day: date) -> tuple[list[_Rule], set[int]]:
+def _active_rules(session: Session, day: date) -> tuple[list[Rule], set[int]]:
     rows = session.execute(
-        select(TagRule.id, TagRule.name, TagRule.tag_id, TagRule.when)
+        select(TagRule.id, TagRule.tag_id, TagRule.when)
         .join(Tag, Tag.id == TagRule.tag_id)
         .where(TagRule.is_active, Tag.is_active)
         .order_by(TagRule.id)
     ).all()
     rules, broken_tags = [], set()
-    for id_, name, tag_id, when in rows:
+    for id_, tag_id, when in rows:
         try:
             # An empty rule in the table must not become everybody.
             if when is None:
                 raise UserError("规则没有条件。", field="when")
-            rules.append(_Rule(id_, name, tag_id, conditions.clause(when, day)))
+            conditions.clause(when, day)
+            rules.append(Rule(id_, tag_id, when))
         except UserError as error:
             log.error("rule skipped rule=%s reason=%s", id_, error.message_zh)
             broken_tags.add(tag_id)
     return rules, broken_tags
 
 
-def _give(
-    session: Session,
-    rule: _Rule,
-    day: date,
-    moment: datetime,
-    contact_ids: Collection[int] | None,
-) -> int:
-    has_it = (
-        select(literal(1))
-        .where(
-            TagAssignment.contact_id == Contact.id,
-            TagAssignment.tag_id == rule.tag_id,
-            TagAssignment.is_on,
-        )
-        .correlate(Contact)
-        .exists()
+def _found(
+    session: Session, one: Round, day: date, contact_ids: Collection[int] | None
+) -> FromClause | None:
+    """The contacts whose tags differ; None: nobody."""
+    wanted = differences.find(one, day, contact_ids)
+    if contact_ids is None:
+        # The tags of a whole brand are added up in memory with this, and on disk without.
+        session.execute(select(func.set_config("work_mem", "128MB", True)))
+        session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
+        keep = wanted.into(_KEPT, temporary=True)
+        session.execute(keep)
+        session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
+        return keep.table
+    rows = session.execute(wanted).all()
+    if not rows:
+        return None
+    columns = [literal(list(column), ARRAY(BigInteger)) for column in zip(*rows, strict=True)]
+    return func.unnest(*columns).table_valued(*_BITS, name="found").render_derived()
+
+
+def _give(session: Session, one: Round, found: Any, moment: datetime, day: date) -> int:
+    """Put the missing tags on; of several rules that match, the oldest is the giver."""
+    givers = _listed(
+        "giver",
+        rule_id=[rule.id for rule, _ in one.rules],
+        tag_id=[rule.tag_id for rule, _ in one.rules],
+        rule_bit=[bit for _, bit in one.rules],
     )
     source = TagSource.RULE.value
     pending = MarkState.PENDING.value
-    new = select(
-        Contact.id,
-        literal(rule.tag_id),
-        literal(source),
-        literal(rule.id),
-        literal(moment, TagAssignment.assigned_at.type),
-        literal(day),
-        literal(pending),
-    ).where(rule.matches, ~has_it, Contact.merged_into_id.is_(None), only(Contact.id, contact_ids))
+    new = (
+        select(
+            found.c.contact_id,
+            givers.c.tag_id,
+            literal(source, String),
+            func.min(givers.c.rule_id),
+            literal(moment, TagAssignment.assigned_at.type),
+            literal(day),
+            literal(pending, String),
+        )
+        .join(givers, _meet(found.c.matched, givers.c.rule_bit))
+        .where(~_meet(found.c.has, givers.c.rule_bit))
+        .group_by(found.c.contact_id, givers.c.tag_id)
+        .order_by(found.c.contact_id, givers.c.tag_id)
+    )
     row = insert(TagAssignment).from_select(
         [
             "contact_id",
@@ -141,47 +166,58 @@ def _give(
             "mark_error": None,
         },
         where=~TagAssignment.is_on,
-    ).returning(TagAssignment.contact_id)
-    count = session.scalar(select(func.count()).select_from(given.cte("given"))) or 0
-    if contact_ids is None:
-        log.info("rule applied rule=%s day=%s given=%s", rule.id, day, count)
-    return count
-
-
-def _take(
-    session: Session,
-    tag_id: int,
-    matches: ColumnElement[bool],
-    contact_ids: Collection[int] | None,
-) -> int:
-    still = (
-        select(literal(1))
-        .select_from(Contact)
-        .where(Contact.id == TagAssignment.contact_id, matches, Contact.merged_into_id.is_(None))
-        .correlate(TagAssignment)
-        .exists()
     )
-    return _switch_off(session, (TagAssignment.tag_id == tag_id) & ~still, contact_ids)
+    return _rows(session, given)
+
+
+def _take(session: Session, one: Round, found: Any) -> int:
+    takers = _listed(
+        "taker",
+        tag_id=[tag.id for tag in one.tags if not tag.is_kept],
+        tag_bits=[tag.bits for tag in one.tags if not tag.is_kept],
+    )
+    lost = (
+        select(found.c.contact_id, takers.c.tag_id)
+        .join(takers, _meet(found.c.given, takers.c.tag_bits))
+        .where(~_meet(found.c.matched, takers.c.tag_bits))
+        .subquery("lost")
+    )
+    is_lost = (TagAssignment.contact_id == lost.c.contact_id) & (
+        TagAssignment.tag_id == lost.c.tag_id
+    )
+    return _switch_off(session, is_lost)
 
 
 def _take_orphans(session: Session, contact_ids: Collection[int] | None) -> int:
     """Tags of rules that were switched off, deleted or given another tag."""
     ruled = select(TagRule.id).where(TagRule.tag_id == Tag.id, TagRule.is_active).exists()
-    return _switch_off(session, TagAssignment.tag_id.in_(select(Tag.id).where(~ruled)), contact_ids)
+    orphaned = TagAssignment.tag_id.in_(select(Tag.id).where(~ruled))
+    return _switch_off(session, orphaned & only(TagAssignment.contact_id, contact_ids))
 
 
-def _switch_off(
-    session: Session, which: ColumnElement[bool], contact_ids: Collection[int] | None
-) -> int:
+def _switch_off(session: Session, which: ColumnElement[bool]) -> int:
     statement = (
         update(TagAssignment)
-        .where(
-            TagAssignment.source == TagSource.RULE.value,
-            TagAssignment.is_on,
-            which,
-            only(TagAssignment.contact_id, contact_ids),
-        )
+        .where(TagAssignment.source == TagSource.RULE.value, TagAssignment.is_on, which)
         .values(is_on=False, mark_state=MarkState.PENDING.value, mark_error=None)
-        .execution_options(synchronize_session=False)
     )
-    return session.execute(statement).rowcount  # type: ignore[attr-defined,no-any-return]
+    return _rows(session, statement)
+
+
+def _listed(name: str, **columns: list[int]) -> Any:
+    """Some columns of numbers as a table in the statement."""
+    arrays = (
+        cast(literal(values, ARRAY(BigInteger)), ARRAY(BigInteger)) for values in columns.values()
+    )
+    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
+
+
+def _meet(one: Any, other: Any) -> ColumnElement[bool]:
+    """Whether two numbers have a bit in common."""
+    return one.op("&")(other) != literal(0, BigInteger)  # type: ignore[no-any-return]
+
+
+def _rows(session: Session, statement: Any) -> int:
+    options = {"synchronize_session": False, "preserve_rowcount": True}
+    result: Any = session.execute(statement, execution_options=options)
+    return max(0, int(result.rowcount))

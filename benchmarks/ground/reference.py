@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.crm.models import Contact
 from sop import candidates, running
 from sop.running import Rules
 from tagging import conditions, scores
+from tagging.models import ScoreBasis
 
 _TOTALS = text(
     """
@@ -65,8 +66,8 @@ def compare(sessions: sessionmaker[Session], day: date) -> list[tuple[str, str, 
     matched = select(func.count()).select_from(Contact).where(conditions.clause(rule, day))
     pairs: list[tuple[str, Callable[[Session], Any], Callable[[Session], Any]]] = [
         (
-            "scores: a night without news",
-            lambda session: scores.refresh(session, day),
+            "scores: everybody counted anew",
+            lambda session: _count_everybody(session, day),
             lambda session: session.execute(_TOTALS).all(),
         ),
         (
@@ -88,6 +89,11 @@ def compare(sessions: sessionmaker[Session], day: date) -> list[tuple[str, str, 
         ratio = seconds[0] / seconds[1]
         rows.append((name, f"{seconds[0]:.3f}", f"{seconds[1]:.3f}", f"{ratio:.2f}"))
     return rows
+
+
+def _count_everybody(session: Session, day: date) -> None:
+    session.execute(delete(ScoreBasis))
+    scores.refresh(session, day)
 
 
 def _create_all(session: Session, day: date) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Text, cast, literal_column, select
 
 from bot.clock import at
 from bot.crm.models import Brand
 from sop import tasks as actions
 from sop import why
-from sop.models import Touch
+from sop.models import Task, Touch
 from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
 
 
@@ -184,3 +184,32 @@ def test_every_open_task_holds_exactly_one_claim(session, make, settings):
     claims = {c.task_id: c.touched_on for c in session.scalars(select(Touch))}
     assert claims == {t.id: TODAY for t in tasks(session, "open")}
     assert len(claims) == 10
+
+
+def test_who_waits_for_the_same_thing_is_not_written_again_and_every_day_is_told(
+    session, make, settings
+):
+    settings(touch_gap_days=0, tasks_per_guide=1)
+    guide = make.guide()
+    for _ in range(3):
+        make.contact(guide, followed_on=TODAY)
+    publish(session, spec("新客", {"kind": "followed"}))
+    night(session)
+    places = select(Task.id, cast(literal_column("ctid"), Text)).where(Task.state == "deferred")
+    (opened,) = tasks(session, "open")
+    actions.complete(session, opened.id, guide.id, at(TODAY, 10))
+    session.commit()
+    before = dict(session.execute(places).all())
+    night(session, TODAY + timedelta(days=1))
+    ((waits, place),) = session.execute(places).all()
+    assert before[waits] == place
+    (opened,) = tasks(session, "open")
+    night(session, TODAY + timedelta(days=2))
+    session.expire_all()
+    carried, waited = sorted(tasks(session, "open", "deferred"), key=lambda t: t.id != opened.id)
+    full, undone = "导购当天已排满 1 项", "列入了清单，没有做"
+    days = [TODAY + timedelta(days=n) for n in range(3)]
+    # Both of them had their turn or their reason on each of the days.
+    assert why.deferrals(carried.why, days[2])[:2] == [(days[0], full), (days[1], undone)]
+    assert [day for day, _ in why.deferrals(waited.why, days[2])] == days[:2]
+    assert {said for _, said in why.deferrals(waited.why, days[2])} == {full}
