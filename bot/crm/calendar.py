@@ -1,4 +1,8 @@
-"""The festival calendar (节日): computed for the coming years, corrected by HQ where it likes."""
+"""The festival calendar (节日): computed for the years around now, corrected by HQ where it likes.
+
+Past years are there too: whom a festival is for is asked of what she bought for it before. A day of
+the brand's own (品牌日, 会员日) stands beside the usual ones, or in the place of one so named.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ import json
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from lunar_python import Lunar, LunarYear
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
-from bot.crm.models import FestivalDay
+from bot.crm import yearly
+from bot.crm.models import FestivalDay, FestivalRule
 
-YEARS_AHEAD = 3
+YEARS_BEHIND, YEARS_AHEAD = 5, 3
 
 # A year HQ has touched one festival of keeps that festival as HQ wrote it.
 _EXTEND = text(
@@ -34,11 +38,7 @@ def _solar(month: int, day: int) -> Callable[[int], date]:
 
 
 def _lunar(month: int, day: int) -> Callable[[int], date]:
-    def held_on(year: int) -> date:
-        solar = Lunar.fromYmd(year, month, day).getSolar()
-        return date(solar.getYear(), solar.getMonth(), solar.getDay())
-
-    return held_on
+    return lambda year: yearly.lunar_day(year, month, day)
 
 
 def _new_years_eve(year: int) -> date:
@@ -82,13 +82,40 @@ FESTIVALS: dict[str, Callable[[int], date]] = {
 
 
 def extend(session: Session, day: date) -> int:
-    """Write the festivals of this and the following years that are missing; returns how many."""
-    rows = [
-        {"name": name, "held_on": held_on(year).isoformat()}
-        for year in range(day.year, day.year + YEARS_AHEAD)
-        for name, held_on in FESTIVALS.items()
-    ]
+    """Write the festivals of the years around `day` that are missing; returns how many.
+
+    Coming days of a festival whose rule says another day now are taken back.
+    """
+    years = range(day.year - YEARS_BEHIND, day.year + YEARS_AHEAD + 1)
+    rules = {rule.name: rule for rule in session.scalars(select(FestivalRule))}
+    days = {(name, held_on(year)) for year in years for name, held_on in FESTIVALS.items()}
+    days = {one for one in days if one[0] not in rules}
+    for rule in rules.values():
+        days |= {(rule.name, held_on) for held_on in _rule_days(rule, years)}
+    rows = [{"name": name, "held_on": held_on.isoformat()} for name, held_on in sorted(days)]
+    _take_back(session, day, set(rules), days)
     return len(session.execute(_EXTEND, {"rows": json.dumps(rows, ensure_ascii=False)}).all())
+
+
+def _rule_days(rule: FestivalRule, years: range) -> list[date]:
+    if rule.held_on is not None:
+        return [rule.held_on]
+    if rule.month is None or rule.day is None:
+        return []
+    kept_on = yearly.lunar_day if rule.is_lunar else yearly.solar_day
+    return [kept_on(year, rule.month, rule.day) for year in years]
+
+
+def _take_back(session: Session, day: date, ruled: set[str], days: set[tuple[str, date]]) -> None:
+    """What no rule says any more; days that have been stay, for they were held."""
+    coming = session.execute(
+        select(FestivalDay.id, FestivalDay.name, FestivalDay.held_on).where(
+            FestivalDay.held_on > day, ~FestivalDay.is_edited
+        )
+    )
+    known = ruled | set(FESTIVALS)
+    gone = [id_ for id_, name, on in coming if name not in known or (name, on) not in days]
+    session.execute(delete(FestivalDay).where(FestivalDay.id.in_(gone)))
 
 
 def next_festival(session: Session, day: date, name: str | None = None) -> FestivalDay | None:
@@ -97,14 +124,3 @@ def next_festival(session: Session, day: date, name: str | None = None) -> Festi
     if name is not None:
         wanted = wanted.where(FestivalDay.name == name)
     return session.scalars(wanted.order_by(FestivalDay.held_on, FestivalDay.id).limit(1)).first()
-
-
-def lunar_day(year: int, month: int, day: int) -> date:
-    """The solar date of a lunar month and day in a lunar year.
-
-    The thirtieth of a month that has 29 days this year is kept on the 29th, as families do.
-    """
-    for one in LunarYear.fromYear(year).getMonths():
-        if one.getYear() == year and one.getMonth() == month:
-            return _lunar(month, min(day, one.getDayCount()))(year)
-    raise ValueError(f"there is no lunar month {month}")

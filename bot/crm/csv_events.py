@@ -8,10 +8,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from bot.clock import SHANGHAI
+from bot.crm import csv_cells
 from bot.crm.csv_rows import Line
 from bot.errors import UserError
 
@@ -20,7 +19,7 @@ from bot.errors import UserError
 SOURCE = "csv"
 ORDER_SOURCE = "pos"
 
-_WHO = {
+WHO_HEADS = {
     "会员号": "member_no",
     "会员卡号": "member_no",
     "member_no": "member_no",
@@ -30,8 +29,11 @@ _WHO = {
     "phone": "mobile",
     "unionid": "unionid",
     "external_userid": "external_userid",
+    "商城账号": "mall_id",
+    "mall_id": "mall_id",
+    "openid": "openid",
 }
-MEMBER_HEADS = _WHO | {
+MEMBER_HEADS = WHO_HEADS | {
     "姓名": "name",
     "name": "name",
     "会员等级": "level",
@@ -49,7 +51,7 @@ MEMBER_HEADS = _WHO | {
     "注册日期": "registered_on",
     "registered_on": "registered_on",
 }
-PURCHASE_HEADS = _WHO | {
+PURCHASE_HEADS = WHO_HEADS | {
     "订单号": "order_no",
     "order_no": "order_no",
     "购买时间": "purchased_at",
@@ -97,11 +99,9 @@ GUIDE_HEADS = {
     "manager": "is_manager",
     "is_manager": "is_manager",
 }
+_WHO = tuple(dict.fromkeys(WHO_HEADS.values()))
 
 _USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
-_YES = {"是", "y", "yes", "true", "1", "√"}
-_NO = {"", "否", "n", "no", "false", "0"}
-_DAY_SIGNS = str.maketrans({"/": "-", ".": "-", "年": "-", "月": "-", "日": None})
 
 Item = tuple[list[Line], dict[str, Any] | str]
 
@@ -145,7 +145,7 @@ def guides(lines: Iterable[Line], now: datetime) -> Iterator[Item]:
                     "userid": cells["userid"],
                     "name": cells["name"],
                     "store": cells.get("store"),
-                    "is_manager": _yes(cells, "is_manager", "店长"),
+                    "is_manager": csv_cells.yes(cells, "is_manager", "店长"),
                 },
             )
         except UserError as error:
@@ -158,12 +158,12 @@ def _member(cells: Mapping[str, str], now: datetime) -> dict[str, Any]:
     }
     for name in ("birthday", "wedding_day", "registered_on"):
         if name in cells:
-            event[name] = _day(cells[name])
+            event[name] = csv_cells.day(cells[name])
     if "points" in cells:
-        event["points"] = _whole(cells["points"], "积分")
-    if _yes(cells, "birthday_is_lunar", "农历生日"):
+        event["points"] = csv_cells.whole(cells["points"], "积分")
+    if csv_cells.yes(cells, "birthday_is_lunar", "农历生日"):
         event["birthday_is_lunar"] = True
-    return _event("member", event, cells, now.isoformat(), SOURCE)
+    return as_event("member", event, cells, now.isoformat(), SOURCE, dated=False)
 
 
 def _purchase(rows: list[Line]) -> dict[str, Any]:
@@ -174,31 +174,36 @@ def _purchase(rows: list[Line]) -> dict[str, Any]:
         if name in first
     }
     lines = [_line(row.cells) for row in rows if "line_name" in row.cells]
-    total = _fen(first, "amount", "订单金额")
+    total = csv_cells.fen(first, "amount", "订单金额")
     if total is None:
         if not lines:
             raise UserError("订单金额不能为空。")
         total = sum(line["amount_fen"] for line in lines)
     event |= {"lines": lines, "amount_fen": total}
-    return _event(
+    return as_event(
         "purchase",
         event,
         first,
-        _moment(first.get("purchased_at", "")),
+        csv_cells.moment(first.get("purchased_at", ""), "购买时间"),
         first.get("source", ORDER_SOURCE),
     )
 
 
-def _event(
-    kind: str, event: dict[str, Any], cells: Mapping[str, str], at: str, source: str
+def as_event(
+    kind: str,
+    event: Mapping[str, Any],
+    cells: Mapping[str, str],
+    at: str,
+    source: str,
+    *,
+    dated: bool = True,
 ) -> dict[str, Any]:
-    who = {
-        name: cells[name]
-        for name in ("external_userid", "unionid", "member_no", "mobile")
-        if name in cells
-    }
-    content = {"type": kind, "who": who, **event}
-    if kind == "purchase":
+    """A whole event; its id comes from its content, so the same row twice is one event.
+
+    `dated`: the moment is the file's, and a part of the content; else it is that of the import.
+    """
+    content = {"type": kind, "who": {name: cells[name] for name in _WHO if name in cells}, **event}
+    if dated:
         content["occurred_at"] = at
     written = json.dumps(content, ensure_ascii=False, sort_keys=True)
     name = hashlib.sha256(f"{source}\n{written}".encode()).hexdigest()[:32]
@@ -209,55 +214,9 @@ def _line(cells: Mapping[str, str]) -> dict[str, Any]:
     line: dict[str, Any] = {"name": cells["line_name"]}
     line |= {name: cells[name] for name in ("sku", "category") if name in cells}
     if "quantity" in cells:
-        line["quantity"] = _whole(cells["quantity"], "数量")
-    return line | {"amount_fen": _fen(cells, "line_amount", "商品金额") or 0}
+        line["quantity"] = csv_cells.whole(cells["quantity"], "数量")
+    return line | {"amount_fen": csv_cells.fen(cells, "line_amount", "商品金额") or 0}
 
 
 def _order_of(cells: Mapping[str, str]) -> tuple[str, str]:
     return cells.get("source", ORDER_SOURCE), cells.get("order_no", "")
-
-
-def _fen(cells: Mapping[str, str], column: str, shown: str) -> int | None:
-    """Yuan with at most two decimals ("12,800.00", "¥99"), or fen from the column `…_fen`."""
-    if f"{column}_fen" in cells:
-        return _whole(cells[f"{column}_fen"], f"{shown}(分)")
-    if column not in cells:
-        return None
-    try:
-        fen = Decimal(re.sub(r"[,，¥￥\s]", "", cells[column])) * 100
-        if not fen.is_finite() or fen != fen.to_integral_value() or abs(fen) > 10**15:
-            raise InvalidOperation
-    except InvalidOperation:
-        raise UserError(f"{shown}“{cells[column][:30]}”不是金额，例如 12800.00。") from None
-    return int(fen)
-
-
-def _whole(cell: str, shown: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,15}", cell.replace(",", "")):
-        raise UserError(f"{shown}“{cell[:30]}”不是整数。")
-    return int(cell.replace(",", ""))
-
-
-def _yes(cells: Mapping[str, str], column: str, shown: str) -> bool:
-    word = cells.get(column, "").lower()
-    if word not in _YES | _NO:
-        raise UserError(f"{shown}“{word[:30]}”要写“是”或“否”。")
-    return word in _YES
-
-
-def _day(cell: str) -> str:
-    """ "1990/5/20" and "5月20日" as ISO writes them; nonsense is left for intake to refuse."""
-    parts = cell.split(" ")[0].translate(_DAY_SIGNS).strip("-").split("-")
-    return "-".join(part.zfill(2) for part in parts)
-
-
-def _moment(cell: str) -> str:
-    """A time as people write it, Shanghai's unless it says otherwise."""
-    day, _, clock = cell.replace("T", " ").partition(" ")
-    try:
-        moment = datetime.fromisoformat(f"{_day(day)} {clock.strip() or '00:00'}".strip())
-    except ValueError:
-        raise UserError(f"购买时间“{cell[:30]}”不是时间，例如 2026-11-21 10:00。") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=SHANGHAI)
-    return moment.isoformat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -50,6 +50,29 @@ def whole(source: Mapping[str, Any], name: str, *, low: int, high: int) -> int:
         raise UserError(f"{name} 要是整数。", field=name)
     if not low <= value <= high:
         raise UserError(f"{name} 要在 {low} 到 {high} 之间。", field=name)
+    return value
+
+
+def optional_whole(source: Mapping[str, Any], name: str, *, low: int, high: int) -> int | None:
+    """An integer within bounds, or None when it is missing or null."""
+    return None if source.get(name) is None else whole(source, name, low=low, high=high)
+
+
+def flag(source: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """true or false; the default when it is missing or null."""
+    value = source.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise UserError(f"{name} 要是 true 或 false。", field=name)
+    return value
+
+
+def word(source: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
+    """One of a few words."""
+    value = short_text(source, name, limit=64)
+    if value not in choices:
+        raise UserError(f"{name} 要是 {'、'.join(choices)} 之一。", field=name)
     return value
 
 

@@ -1,8 +1,9 @@
-"""Who is meant (身份合一): external_userid, unionid, member number and mobile lead to one contact.
+"""Who is meant (身份合一): whatever number a person is known by leads to one contact.
 
 People whom nobody knows yet become contacts without an external_userid. When two contacts prove to
 be one person they are merged (`bot.crm.merging`); two different external_userids, unionids or
-member numbers never are, because a mobile number may be a family's.
+member numbers never are, because a mobile number may be a family's; two member numbers are one
+where somebody said so (`bot.crm.aliases`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import merging, mobiles
+from bot.crm import aliases, merging, mobiles
 from bot.crm.event_fields import short_text
 from bot.crm.models import Contact, IdentityKind
 from bot.errors import DaogouError, UserError
@@ -146,8 +147,11 @@ class _Plan:
         return list({id(group): group for group in self.groups.values()}.values())
 
 
-def keys_of(who: Mapping[str, Any], *, secret_key: str) -> tuple[Key, ...]:
-    """The numbers in a `who`, strongest first; UserError when there is none or one is malformed."""
+def keys_of(who: Mapping[str, Any], *, source: str, secret_key: str) -> tuple[Key, ...]:
+    """The numbers in a `who`, strongest first; UserError when there is none or one is malformed.
+
+    `source` is who says so: the account of one mall is nobody in another.
+    """
     keys: list[Key] = []
     for kind in STRENGTH:
         if who.get(kind) is None:
@@ -155,17 +159,17 @@ def keys_of(who: Mapping[str, Any], *, secret_key: str) -> tuple[Key, ...]:
         value = short_text(who, kind, limit=128)
         if kind == IdentityKind.MOBILE:
             value = mobiles.mobile_index(mobiles.normalize(value), secret_key)
+        elif kind == IdentityKind.MALL_ID:
+            value = f"{source}:{value}"
         keys.append((kind, value))
     if not keys:
-        raise UserError(
-            "who 要有 external_userid、unionid、member_no 或 mobile 之一。", field="who"
-        )
+        raise UserError(f"who 要有 {'、'.join(STRENGTH)} 之一。", field="who")
     return tuple(keys)
 
 
-def resolve(session: Session, who: Mapping[str, Any], *, secret_key: str) -> Resolved:
+def resolve(session: Session, who: Mapping[str, Any], *, source: str, secret_key: str) -> Resolved:
     """The contact of one `who`; makes one, or merges two, where the numbers say so."""
-    return resolve_many(session, [keys_of(who, secret_key=secret_key)])[0]
+    return resolve_many(session, [keys_of(who, source=source, secret_key=secret_key)])[0]
 
 
 def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
@@ -211,12 +215,16 @@ def resolve_many(session: Session, people: Sequence[Sequence[Key]]) -> list[Reso
 def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
     keys = sorted({key for person in people for key in person})
     groups = {key: _Group({key}) for key in keys}
-    for key in keys:
-        if key[0] in groups[key].exclusive:
-            groups[key].exclusive[key[0]].add(key[1])
+    rows = _read(session, keys)
+    cards = {value for kind, value in keys if kind == IdentityKind.MEMBER_NO}
+    same = aliases.same(session, cards.union(*(row["member_nos"] for row in rows)))
+    for kind, value in keys:
+        if kind in groups[kind, value].exclusive:
+            is_card = kind == IdentityKind.MEMBER_NO
+            groups[kind, value].exclusive[kind].add(same.get(value, value) if is_card else value)
     identity_ids: dict[Key, int] = {}
     of_contact: dict[int, Key] = {}
-    for row in _read(session, keys):
+    for row in rows:
         key = (row["kind"], row["value"])
         if row["identity_id"] is not None:
             identity_ids[key] = row["identity_id"]
@@ -224,7 +232,7 @@ def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
         group.contacts[row["contact_id"]] = row["external_userid"]
         group.exclusive["external_userid"] |= {row["external_userid"]} - {None}
         group.exclusive["unionid"] |= set(row["unionids"])
-        group.exclusive["member_no"] |= set(row["member_nos"])
+        group.exclusive["member_no"] |= {same.get(card, card) for card in row["member_nos"]}
         _unite(groups, groups[of_contact.setdefault(row["contact_id"], key)], group)
     clashes = [_join(groups, person) for person in people]
     return _Plan(groups, identity_ids, clashes)

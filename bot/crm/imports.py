@@ -1,7 +1,7 @@
-"""CSV import (导入): members, purchases and guides, in chunks, with a file of the rows refused.
+"""CSV import (导入): facts, guides and days off, in chunks, with a file of the rows refused.
 
-Members and purchases go through `intake` as events whose ids come from their content, so the same
-file imported twice changes nothing.
+Facts go through `intake` as events whose ids come from their content, so the same file imported
+twice changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from bot.crm import csv_events, csv_rows, intake
+from bot.crm import csv_events, csv_rewards, csv_rows, intake, purchase_moves
 from bot.crm.csv_rows import Line, Table
 from bot.db import transaction
 from bot.errors import UserError
@@ -76,10 +76,30 @@ def _keep_guides(
     unknown = set(session.scalars(_STORELESS, given))
     kept = {"rows": json.dumps([r for r in rows if r["n"] not in unknown], ensure_ascii=False)}
     session.execute(_GUIDES, kept)
+    # Orders of a guide who was not known when they came find her now.
+    purchase_moves.adopt_guides(session)
     return [
         f"没有门店“{guide['store']}”，请先导入门店。" if index in unknown else ""
         for index, guide in enumerate(guides)
     ]
+
+
+def _keep_days_off(
+    session: Session, days: list[dict[str, Any]], now: datetime, secret_key: str
+) -> list[str | None]:
+    """For each day "" (kept), None (known already) or the reason against it."""
+    given = {"rows": json.dumps([day | {"n": n} for n, day in enumerate(days)])}
+    known = set(session.scalars(_GUIDES_NAMED, given))
+    written = {(row.userid, row.day.isoformat()) for row in session.execute(_DAYS_OFF, given)}
+    outcome: list[str | None] = []
+    for index, day in enumerate(days):
+        key = (day["userid"].lower(), day["day"])
+        if index not in known:
+            outcome.append(f"没有导购“{day['userid']}”。")
+        else:
+            outcome.append("" if key in written else None)
+            written.discard(key)
+    return outcome
 
 
 #: Every kind of file `daogou import` takes.
@@ -90,6 +110,21 @@ KINDS: dict[str, Kind] = {
         ("order_no", "purchased_at"),
         csv_events.purchases,
         _keep_events,
+    ),
+    "coupons": Kind(
+        csv_rewards.COUPON_HEADS,
+        ("coupon_no", "occurred_at"),
+        csv_rewards.coupons,
+        _keep_events,
+    ),
+    "points": Kind(
+        csv_rewards.POINTS_HEADS, ("delta", "occurred_at"), csv_rewards.points, _keep_events
+    ),
+    "visits": Kind(
+        csv_rewards.VISIT_HEADS, ("store", "occurred_at"), csv_rewards.visits, _keep_events
+    ),
+    "days_off": Kind(
+        csv_rewards.DAY_OFF_HEADS, ("userid", "day"), csv_rewards.days_off, _keep_days_off
     ),
     "guides": Kind(csv_events.GUIDE_HEADS, ("userid", "name"), csv_events.guides, _keep_guides),
 }
@@ -120,6 +155,24 @@ _GUIDES = text(
     SELECT userid, name, store_id, is_manager FROM last ORDER BY lower(userid)
     ON CONFLICT ((lower(userid))) DO UPDATE SET name = excluded.name,
         store_id = COALESCE(excluded.store_id, g.store_id), is_manager = excluded.is_manager
+    """
+)
+
+_DAY_ROWS = """
+    SELECT r.n, g.id AS guide_id, lower(r.userid) AS userid, r.day
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (n integer, userid text, day date)
+    JOIN guide g ON lower(g.userid) = lower(r.userid)
+"""
+_GUIDES_NAMED = text(f"SELECT n FROM ({_DAY_ROWS}) AS named")
+_DAYS_OFF = text(
+    f"""
+    WITH given AS ({_DAY_ROWS}), written AS (
+        INSERT INTO guide_day_off (guide_id, day)
+        SELECT DISTINCT guide_id, day FROM given ORDER BY guide_id, day
+        ON CONFLICT DO NOTHING
+        RETURNING guide_id, day
+    )
+    SELECT DISTINCT g.userid, g.day FROM given g JOIN written w USING (guide_id, day)
     """
 )
 
@@ -195,7 +248,8 @@ class _Rejects:
         if self._file is None:
             # With the mark by which spreadsheets know UTF-8.
             self._file = self._path.open("w", encoding="utf-8-sig", newline="")
-            csv.writer(self._file).writerow([*self._table.head, "行号", "原因"])
+            head = [csv_rows.defused(cell) for cell in self._table.head]
+            csv.writer(self._file).writerow([*head, "行号", "原因"])
         for line in lines:
             width = len(self._table.head)
             cells = [csv_rows.defused(cell) for cell in (*line.raw, *[""] * width)[:width]]

@@ -7,7 +7,7 @@ one sentence and hurts no other event.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,18 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import changes, event_fields, identity, members, purchases, timeline
+from bot.crm import (
+    carts,
+    changes,
+    coupons,
+    event_fields,
+    identity,
+    member_merges,
+    purchases,
+    timeline,
+)
+from bot.crm.event_kinds import KINDS
+from bot.crm.locks import Space, lock_keys
 from bot.crm.models import IdentityKind
 from bot.crm.receipts import Fact, Receipt
 from bot.errors import UserError
@@ -25,6 +36,7 @@ MOST_EVENTS = 1000
 MOST_EVENT_BYTES = 64 * 1024
 # A till's clock may run ahead of ours.
 _CLOCK_SLACK = timedelta(minutes=10)
+_TOLD_BY_MEMBER = ("mobile", "mall_id", "openid")
 
 
 @dataclass(frozen=True)
@@ -44,50 +56,6 @@ class IntakeResult:
     duplicate: int
     rejected: list[Rejection]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One type of event: how it is read, kept, and told in the customer's story.
-
-    `keep` returns contacts, besides those the events name, whose facts changed.
-    """
-
-    read: Callable[[Mapping[str, Any], str], Any]
-    keep: Callable[[Session, Sequence[Receipt]], set[int]]
-    story: Callable[[Receipt], dict[str, Any]] | None = None
-
-
-def _read_purchase(event: Mapping[str, Any], secret_key: str) -> dict[str, Any]:
-    return purchases.read(event)
-
-
-def _read_refund(event: Mapping[str, Any], secret_key: str) -> dict[str, Any]:
-    return purchases.read_refund(event)
-
-
-def _read_member(event: Mapping[str, Any], secret_key: str) -> dict[str, members.Row]:
-    return members.read(event, secret_key=secret_key)
-
-
-def _keep_members(session: Session, receipts: Sequence[Receipt]) -> set[int]:
-    reports = [
-        members.MemberReport(
-            receipt.contact_id,
-            members.version_of(receipt.fact.occurred_at, receipt.fact.event_id),
-            receipt.fact.detail,
-        )
-        for receipt in receipts
-    ]
-    members.apply(session, reports)
-    return set()
-
-
-#: Every type of event there is; a further one is one more line (and its room).
-KINDS: dict[str, Kind] = {
-    "member": Kind(_read_member, _keep_members),
-    "purchase": Kind(_read_purchase, purchases.apply, purchases.story),
-    "refund": Kind(_read_refund, purchases.apply_refunds, purchases.refund_story),
-}
 
 _RECEIVE = text(
     """
@@ -150,22 +118,40 @@ def read_event(index: int, event: object, *, now: datetime, secret_key: str) -> 
         raise UserError(f"type 不支持“{name}”，现在可以用：{'、'.join(KINDS)}。", field="type")
     occurred_at = event_fields.moment(event, "occurred_at", latest=now + _CLOCK_SLACK)
     detail = kind.read(event, secret_key)
-    keys = _keys(event, name, secret_key)
+    keys = _keys(event, name, source, secret_key)
     return Fact(index, source, event_id, name, occurred_at, keys, detail, _body(event))
 
 
-def _keys(event: Mapping[str, Any], kind: str, secret_key: str) -> tuple[identity.Key, ...]:
+def _keys(
+    event: Mapping[str, Any], kind: str, source: str, secret_key: str
+) -> tuple[identity.Key, ...]:
     who = event.get("who")
     if who is not None and not isinstance(who, Mapping):
         raise UserError("who 要是对象。", field="who")
     numbers = dict(who or {})
+    if kind == member_merges.KIND:
+        return _keys_of_merge(event, numbers, source, secret_key)
     if kind == "member":
         # What a member event says of the member is as good as a `who`.
         if event.get("member_no") != numbers.setdefault("member_no", event.get("member_no")):
             raise UserError("who 里的会员号和 member_no 不一致。", field="member_no")
-        if numbers.get("mobile") is None:
-            numbers["mobile"] = event.get("mobile") or None
-    return identity.keys_of(numbers, secret_key=secret_key)
+        for name in _TOLD_BY_MEMBER:
+            if numbers.get(name) is None:
+                numbers[name] = event.get(name) or None
+    return identity.keys_of(numbers, source=source, secret_key=secret_key)
+
+
+def _keys_of_merge(
+    event: Mapping[str, Any], numbers: dict[str, Any], source: str, secret_key: str
+) -> tuple[identity.Key, ...]:
+    """Both cards first: they belong together whatever else is known of the person."""
+    cards = {"member_no": event["member_no"]}, {"member_no": event["merged_member_no"]}
+    kept, gone = (identity.keys_of(card, source=source, secret_key=secret_key) for card in cards)
+    if any(numbers.values()):
+        said = identity.keys_of(numbers, source=source, secret_key=secret_key)
+    else:
+        said = ()
+    return tuple(dict.fromkeys((*kept, *gone, *said)))
 
 
 def _body(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,18 +165,24 @@ def _keep(session: Session, facts: Sequence[Fact]) -> tuple[int, list[Rejection]
     new = _receive(session, facts)
     if not new:
         return 0, []
+    refused: list[tuple[Rejection, int]] = []
+    merges = [(fact, row) for fact, row in new if fact.kind == member_merges.KIND]
+    wrong = member_merges.begin(session, merges) if merges else {}
+    for fact, row in merges:
+        if row in wrong:
+            refused.append((Rejection(fact.index, fact.event_id, wrong[row]), row))
+    new = [(fact, row) for fact, row in new if row not in wrong]
     found = identity.resolve_many(session, [fact.keys for fact, _ in new])
     receipts: list[Receipt] = []
-    refused: list[tuple[Rejection, int]] = []
-    for (fact, event_row), who in zip(new, found, strict=True):
+    for (fact, row), who in zip(new, found, strict=True):
         error = _clash(fact, who)
         if error:
-            refused.append((Rejection(fact.index, fact.event_id, error), event_row))
+            refused.append((Rejection(fact.index, fact.event_id, error), row))
         else:
-            receipts.append(Receipt(fact, event_row, who.contact_id, who.identity_id))
+            receipts.append(Receipt(fact, row, who.contact_id, who.identity_id, who.clashes))
     if refused:
         # Forgotten, so that the corrected event may come again under the same id.
-        session.execute(_FORGET, {"ids": [event_row for _, event_row in refused]})
+        session.execute(_FORGET, {"ids": [row for _, row in refused]})
     _write(session, receipts)
     return len(receipts), [rejection for rejection, _ in refused]
 
@@ -227,7 +219,10 @@ def _write(session: Session, receipts: Sequence[Receipt]) -> None:
         return
     touched = {receipt.contact_id for receipt in receipts}
     # All at once and before anything is written: two batches never wait for each other in a ring.
-    purchases.lock_orders(session, [r for r in receipts if r.fact.kind in ("purchase", "refund")])
+    lock_keys(session, Space.CARTS, carts.keys(_of(receipts, "cart")))
+    lock_keys(session, Space.COUPONS, coupons.keys(_of(receipts, "coupon", "purchase")))
+    orders = _of(receipts, "purchase", "refund", "purchase_moved")
+    lock_keys(session, Space.ORDERS, purchases.keys(orders))
     entries: dict[str, dict[str, Any]] = {}
     for name, kind in KINDS.items():
         mine = [receipt for receipt in receipts if receipt.fact.kind == name]
@@ -237,7 +232,8 @@ def _write(session: Session, receipts: Sequence[Receipt]) -> None:
         if kind.story:
             for receipt in sorted(mine, key=lambda r: (r.fact.occurred_at, r.fact.event_id)):
                 entry = kind.story(receipt)
-                entries[entry["dedupe_key"]] = entry
+                if entry is not None:
+                    entries[entry["dedupe_key"]] = entry
     rows = [
         {"id": r.source_event_id, "contact_id": r.contact_id, "identity_id": r.identity_id}
         for r in receipts
@@ -245,6 +241,10 @@ def _write(session: Session, receipts: Sequence[Receipt]) -> None:
     session.execute(_ATTRIBUTE, {"rows": json.dumps(rows)})
     timeline.record_many(session, list(entries.values()))
     changes.mark(session, touched)
+
+
+def _of(receipts: Sequence[Receipt], *kinds: str) -> list[Receipt]:
+    return [receipt for receipt in receipts if receipt.fact.kind in kinds]
 
 
 def _id_of(event: object) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import event_fields, mobiles
+from bot.crm import aliases, event_fields, mobiles
+from bot.crm.receipts import Receipt
 
 Row = dict[str, Any]
 #: What a field's value is compared by: the later (occurred_at, event id) is the one kept.
@@ -58,7 +59,7 @@ class MemberReport:
 
 def version_of(occurred_at: datetime, event_id: str) -> Version:
     """The version of the values an event carries."""
-    return (occurred_at.isoformat(timespec="microseconds"), event_id)
+    return (occurred_at.astimezone(UTC).isoformat(timespec="microseconds"), event_id)
 
 
 def read(event: Mapping[str, Any], *, secret_key: str) -> dict[str, Row]:
@@ -97,6 +98,22 @@ def load(session: Session, contact_ids: Iterable[int]) -> dict[int, Row]:
     """Member rows as JSON objects by contact; the caller holds the contacts' locks."""
     found = session.execute(_READ, {"ids": sorted(set(contact_ids))})
     return dict(found.all())
+
+
+def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
+    """Keep the member data of events; their contacts are locked."""
+    reports = [
+        MemberReport(
+            receipt.contact_id,
+            version_of(receipt.fact.occurred_at, receipt.fact.event_id),
+            receipt.fact.detail,
+        )
+        for receipt in receipts
+    ]
+    apply(session, reports)
+    # A till may go on using the number of a card that was merged.
+    aliases.settle(session, (receipt.contact_id for receipt in receipts))
+    return set()
 
 
 def apply(session: Session, reports: Sequence[MemberReport]) -> None:

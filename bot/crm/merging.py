@@ -1,39 +1,54 @@
-"""Two contacts that are one person (合并): all moves to one, and can be given back."""
+"""Two contacts that are one person (合并): all moves to one; `bot.crm.unmerging` gives it back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import changes, members
-from bot.crm.models import ContactMerge
-from bot.errors import UserError
+from bot.crm import activity, aliases, carts, changes, coupons, members, points
 
-# One statement moves and remembers. Foreign tables of higher floors are not moved: they speak of
-# contacts that a guide follows, and a contact that goes has no guide.
-_MERGE = text(
-    """
-    WITH pair AS (
+#: What moves, by the name under which the trail remembers it: the tables whose `contact_id` says
+#: whose a row is. What speaks of a contact that a guide follows (relations, tags, tasks) does not
+#: move: a contact that goes has no guide.
+MOVES = {
+    "identities": "contact_identity",
+    "purchases": "purchase",
+    "entries": "timeline_entry",
+    "events": "source_event",
+    "cart_changes": "cart_change",
+    "points": "points_change",
+    "coupons": "coupon",
+    "visits": "visit",
+    "views": "material_view",
+}
+
+_PAIR = """
+    pair AS (
         SELECT kept, gone, member, kept_member FROM jsonb_to_recordset(CAST(:pairs AS jsonb))
         AS r (kept bigint, gone bigint, member jsonb, kept_member jsonb)
-    ), identities AS (
-        UPDATE contact_identity t SET contact_id = kept FROM pair WHERE t.contact_id = gone
+    )
+"""
+_MOVING = ", ".join(
+    f"""
+    {name} AS (
+        UPDATE {table} t SET contact_id = kept FROM pair WHERE t.contact_id = gone
         RETURNING gone, t.id
-    ), purchases AS (
-        UPDATE purchase t SET contact_id = kept FROM pair WHERE t.contact_id = gone
-        RETURNING gone, t.id
-    ), entries AS (
-        UPDATE timeline_entry t SET contact_id = kept FROM pair WHERE t.contact_id = gone
-        RETURNING gone, t.id
-    ), events AS (
-        UPDATE source_event t SET contact_id = kept FROM pair WHERE t.contact_id = gone
-        RETURNING gone, t.id
-    ), earlier AS (
+    )
+    """
+    for name, table in MOVES.items()
+)
+_MOVED = ", ".join(
+    f"'{name}', (SELECT jsonb_agg(id) FROM {name} i WHERE i.gone = pair.gone)" for name in MOVES
+)
+# One statement moves and remembers.
+_MERGE = text(
+    f"""
+    WITH {_PAIR}, {_MOVING}, earlier AS (
         UPDATE contact t SET merged_into_id = kept FROM pair WHERE t.merged_into_id = gone
         RETURNING t.id
     ), leaving AS (
@@ -41,50 +56,64 @@ _MERGE = text(
     )
     INSERT INTO contact_merge (kept_contact_id, gone_contact_id, reason, moved)
     SELECT kept, gone, :reason, jsonb_build_object(
-        'identities', (SELECT jsonb_agg(id) FROM identities i WHERE i.gone = pair.gone),
-        'purchases', (SELECT jsonb_agg(id) FROM purchases i WHERE i.gone = pair.gone),
-        'entries', (SELECT jsonb_agg(id) FROM entries i WHERE i.gone = pair.gone),
-        'events', (SELECT jsonb_agg(id) FROM events i WHERE i.gone = pair.gone),
-        'member', member, 'kept_member', kept_member)
+        {_MOVED}, 'member', member, 'kept_member', kept_member,
+        'opt_outs', (SELECT jsonb_agg(to_jsonb(o)) FROM opt_out o WHERE o.contact_id = gone),
+        'kept_opt_outs',
+            (SELECT jsonb_agg(to_jsonb(o)) FROM opt_out o WHERE o.contact_id = kept),
+        'replied_on', (SELECT replied_on FROM contact_activity a WHERE a.contact_id = gone),
+        'kept_replied_on', (SELECT replied_on FROM contact_activity a WHERE a.contact_id = kept))
     FROM pair ORDER BY kept, gone
+    RETURNING kept_contact_id, gone_contact_id, id
     """
 )
-# What came under a number of the other person since the merge goes back to that person, too.
-_GIVE_BACK = text(
-    """
-    WITH identities AS (
-        UPDATE contact_identity SET contact_id = :gone
-        WHERE id = ANY(:identities) AND contact_id = :kept
-    ), purchases AS (
-        UPDATE purchase SET contact_id = :gone
-        WHERE contact_id = :kept AND (id = ANY(:purchases) OR identity_id = ANY(:identities))
-        RETURNING id, source, order_no
-    ), entries AS (
-        UPDATE timeline_entry t SET contact_id = :gone
-        WHERE contact_id = :kept AND (t.id = ANY(:entries) OR EXISTS (
-            SELECT FROM purchases p
-            WHERE t.dedupe_key = concat('purchase:', p.source, ':', p.order_no)))
-    ), events AS (
-        UPDATE source_event SET contact_id = :gone
-        WHERE contact_id = :kept AND (id = ANY(:events) OR identity_id = ANY(:identities))
-    ), earlier AS (
-        UPDATE contact SET merged_into_id = :gone WHERE id IN (
-            SELECT gone_contact_id FROM contact_merge
-            WHERE kept_contact_id = :gone AND undone_at IS NULL)
+# Of what both said about one channel the newer word holds.
+_MOVE_OPT_OUTS = text(
+    f"""
+    WITH {_PAIR}, moving AS (
+        DELETE FROM opt_out o USING pair WHERE o.contact_id = gone
+        RETURNING kept, o.*
     )
-    UPDATE contact SET merged_into_id = NULL WHERE id = :gone
+    INSERT INTO opt_out AS o (contact_id, channel, is_out, source, said_at, words, event_key)
+    SELECT DISTINCT ON (m.kept, m.channel)
+           m.kept, m.channel, m.is_out, m.source, m.said_at, m.words, m.event_key
+    FROM moving m
+    ORDER BY m.kept, m.channel, m.said_at DESC, m.event_key DESC
+    ON CONFLICT (contact_id, channel) DO UPDATE SET is_out = excluded.is_out,
+        source = excluded.source, said_at = excluded.said_at, words = excluded.words,
+        event_key = excluded.event_key
+    WHERE (o.said_at, o.event_key) < (excluded.said_at, excluded.event_key)
     """
 )
-_LOCK = text("SELECT id, merged_into_id FROM contact WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_MOVE_REPLIES = text(
+    f"""
+    WITH {_PAIR}, moving AS (
+        DELETE FROM contact_activity a USING pair WHERE a.contact_id = gone
+        RETURNING kept, a.replied_on
+    )
+    INSERT INTO contact_activity AS a (contact_id, replied_on)
+    SELECT kept, max(replied_on) FROM moving GROUP BY kept ORDER BY kept
+    ON CONFLICT (contact_id) DO UPDATE SET
+        replied_on = GREATEST(a.replied_on, excluded.replied_on)
+    """
+)
 
 
-def merge(session: Session, pairs: Sequence[tuple[int, int]], *, reason: str) -> None:
+@dataclass(frozen=True)
+class Merged:
+    """One merge that was made: the row that stayed, the one that went, and the trail's id."""
+
+    kept: int
+    gone: int
+    merge_id: int
+
+
+def merge(session: Session, pairs: Sequence[tuple[int, int]], *, reason: str) -> list[Merged]:
     """Move everything of each (kept, gone) pair to the kept contact, in a few statements for all.
 
     The caller holds the locks of all of them. `gone` stays as an empty row that points to `kept`.
     """
     if not pairs:
-        return
+        return []
     before = members.load(session, (one for pair in pairs for one in pair))
     after = dict(before)
     trail: list[dict[str, Any]] = []
@@ -95,50 +124,23 @@ def merge(session: Session, pairs: Sequence[tuple[int, int]], *, reason: str) ->
         leaving = after.pop(gone, None)
         if leaving is not None:
             after[kept] = members.fold(after.get(kept) or members.fresh(kept), leaving)
+    stayed = {kept for kept, _ in pairs}
     # Dropped before written: a member number is unique and must not be there twice for a moment.
     members.drop(session, (gone for _, gone in pairs))
-    members.write(session, (after[kept] for kept in {k for k, _ in pairs} if kept in after))
-    session.execute(_MERGE, {"pairs": json.dumps(trail), "reason": reason})
+    members.write(session, (after[kept] for kept in stayed if kept in after))
+    given = {"pairs": json.dumps(trail)}
+    made = session.execute(_MERGE, given | {"reason": reason}).all()
+    session.execute(_MOVE_OPT_OUTS, given)
+    session.execute(_MOVE_REPLIES, given)
+    coupons.move_redeemers(session, given["pairs"])
+    recount(session, stayed)
     changes.mark(session, (one for pair in pairs for one in pair))
+    return [Merged(*row) for row in made]
 
 
-def unmerge(session: Session, merge_id: int, *, at: datetime) -> None:
-    """Undo a merge: identities, purchases, story and member data go back to the other contact.
-
-    UserError when there is no such merge, it is undone already, or a later one stands on it.
-    """
-    trail = session.get(ContactMerge, merge_id, with_for_update=True)
-    if trail is None or trail.undone_at is not None:
-        raise UserError("没有这条合并记录，或者已经撤销。", field="merge_id")
-    kept, gone = trail.kept_contact_id, trail.gone_contact_id
-    places: dict[int, int | None] = dict(session.execute(_LOCK, {"ids": [kept, gone]}).all())
-    if places[kept] is not None or places[gone] != kept:
-        raise UserError("请先撤销之后的合并。", field="merge_id")
-    moved = {k: trail.moved.get(k) or [] for k in ("identities", "purchases", "entries", "events")}
-    session.execute(_GIVE_BACK, {"kept": kept, "gone": gone, **moved})
-    if trail.moved.get("member") is not None:
-        _part_members(session, kept, trail.moved["member"], trail.moved.get("kept_member"))
-    trail.undone_at = at
-    changes.mark(session, (kept, gone))
-
-
-def _part_members(
-    session: Session, kept: int, theirs: members.Row, before: members.Row | None
-) -> None:
-    """Give the member data back; fields that were reported since the merge stay as they are."""
-    now = members.load(session, [kept]).get(kept)
-    if now is not None:
-        own = before or members.fresh(kept)
-        for name, columns in members.FIELDS.items():
-            version = now["field_versions"].get(name)
-            if version == theirs["field_versions"].get(name):
-                now.update({column: own.get(column) for column in columns})
-                now["field_versions"].pop(name, None)
-                if name in own["field_versions"]:
-                    now["field_versions"][name] = own["field_versions"][name]
-        now["birthday_is_lunar"] = bool(now.get("birthday_is_lunar"))
-        members.drop(session, [kept])
-        has_own = before is not None or now["field_versions"]
-        members.write(session, [now, theirs] if has_own else [theirs])
-    else:
-        members.write(session, [theirs])
+def recount(session: Session, contact_ids: set[int]) -> None:
+    """Work out again what is derived from the rows of these contacts, after rows moved."""
+    aliases.settle(session, contact_ids)
+    points.settle(session, contact_ids)
+    activity.recount(session, contact_ids)
+    carts.refold(session, contact_ids)

@@ -8,7 +8,6 @@ paid: every refund is kept as it was told, but an order is never worth less than
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,20 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm import event_fields
+from bot.crm import coupons, event_fields, order_lines, purchase_moves
 from bot.crm.event_fields import MOST_FEN
-from bot.crm.receipts import Receipt
+from bot.crm.order_lines import MOST_LINES
+from bot.crm.receipts import Receipt, entry, yuan
 from bot.errors import UserError
 
-MOST_LINES = 200
-
-# An order and its refund may arrive in two batches at the same moment; both hold the order's lock,
-# so the later of them sees the other. 256 of them are few enough for the server's lock table.
-_ORDER_LOCKS = 256
-_LOCK_SPACE = 7201
-_LOCK_ORDERS = text(
-    "SELECT pg_advisory_xact_lock(:space, n) FROM unnest(CAST(:numbers AS integer[])) AS n"
-)
 _OWNERS = text(
     """
     SELECT DISTINCT p.contact_id FROM purchase p
@@ -43,24 +34,26 @@ _WRITE = text(
     WITH given AS (
         SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
             source text, order_no text, contact_id bigint, identity_id bigint, store_code text,
-            guide text, channel text, amount_fen bigint, coupon_no text, purchased_at timestamptz,
-            purchased_on date, event_id text, lines jsonb)
+            guide_userid text, channel text, amount_fen bigint, coupon_no text,
+            purchased_at timestamptz, purchased_on date, event_id text, lines jsonb)
     ), written AS (
         INSERT INTO purchase AS p (source, order_no, contact_id, identity_id, store_id, store_code,
-            guide_id, channel, amount_fen, coupon_no, purchased_at, purchased_on, event_id)
-        SELECT r.source, r.order_no, r.contact_id, r.identity_id, s.id, r.store_code, g.id,
-               r.channel, r.amount_fen, r.coupon_no, r.purchased_at, r.purchased_on, r.event_id
+            guide_userid, guide_id, channel, amount_fen, coupon_no, purchased_at, purchased_on,
+            event_id)
+        SELECT r.source, r.order_no, r.contact_id, r.identity_id, s.id, r.store_code,
+               r.guide_userid, g.id, r.channel, r.amount_fen, r.coupon_no, r.purchased_at,
+               r.purchased_on, r.event_id
         FROM given r LEFT JOIN store s ON s.code = r.store_code
-        LEFT JOIN guide g ON lower(g.userid) = lower(r.guide)
+        LEFT JOIN guide g ON lower(g.userid) = lower(r.guide_userid)
         ORDER BY r.source, r.order_no
         ON CONFLICT (source, order_no) DO UPDATE SET
             contact_id = excluded.contact_id, identity_id = excluded.identity_id,
             store_id = excluded.store_id, store_code = excluded.store_code,
-            guide_id = excluded.guide_id, channel = excluded.channel,
-            amount_fen = excluded.amount_fen, coupon_no = excluded.coupon_no,
-            purchased_at = excluded.purchased_at, purchased_on = excluded.purchased_on,
-            event_id = excluded.event_id
-        WHERE (p.purchased_at, p.event_id) < (excluded.purchased_at, excluded.event_id)
+            guide_userid = excluded.guide_userid, guide_id = excluded.guide_id,
+            channel = excluded.channel, amount_fen = excluded.amount_fen,
+            coupon_no = excluded.coupon_no, purchased_at = excluded.purchased_at,
+            purchased_on = excluded.purchased_on, event_id = excluded.event_id
+        WHERE (p.purchased_at, p.event_id COLLATE "C") < (excluded.purchased_at, excluded.event_id)
         RETURNING p.id, p.source, p.order_no
     ), stale AS (
         DELETE FROM purchase_line l USING written w, given r
@@ -102,12 +95,6 @@ _SETTLE = text(
       AND p.refunded_fen <> LEAST(s.total, p.amount_fen)
     """
 )
-_ADOPT_STORES = text(
-    """
-    UPDATE purchase p SET store_id = s.id FROM store s
-    WHERE p.store_id IS NULL AND p.store_code = s.code
-    """
-)
 
 
 def read(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,12 +105,12 @@ def read(event: Mapping[str, Any]) -> dict[str, Any]:
     detail: dict[str, Any] = {
         "order_no": event_fields.short_text(event, "order_no", limit=128),
         "store_code": event_fields.optional_text(event, "store", limit=64),
-        "guide": event_fields.optional_text(event, "guide", limit=64),
+        "guide_userid": event_fields.optional_text(event, "guide", limit=64),
         "channel": event_fields.optional_text(event, "channel", limit=64),
         "amount_fen": event_fields.whole(event, "amount_fen", low=0, high=MOST_FEN),
         "coupon_no": event_fields.optional_text(event, "coupon", limit=128),
     }
-    return detail | {"lines": _lines(event)}
+    return detail | {"lines": order_lines.read(event)}
 
 
 def read_refund(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +126,10 @@ def read_refund(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def apply(session: Session, receipts: Sequence[Receipt]) -> set[int]:
-    """Keep locked orders; returns who had them before (a correction may name another buyer)."""
+    """Keep locked orders; returns who had them before (a correction may name another buyer).
+
+    A coupon of ours that an order names is redeemed with it.
+    """
     orders = _orders(receipts)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     # One statement cannot write one row twice: the latest event of an order speaks for it.
@@ -148,7 +138,8 @@ def apply(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     before = set(session.scalars(_OWNERS, {"orders": json.dumps(orders)}))
     session.execute(_WRITE, {"rows": json.dumps(list(rows.values()), ensure_ascii=False)})
     session.execute(_SETTLE, {"orders": json.dumps(orders)})
-    return before
+    purchase_moves.attribute(session, orders)
+    return before | coupons.redeem_with_orders(session, receipts)
 
 
 def apply_refunds(session: Session, receipts: Sequence[Receipt]) -> set[int]:
@@ -169,54 +160,31 @@ def apply_refunds(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     return set(session.scalars(_OWNERS, {"orders": json.dumps(orders)}))
 
 
-def lock_orders(session: Session, receipts: Iterable[Receipt]) -> None:
-    """Hold the orders these receipts speak of until commit, in one order for everybody."""
-    names = [f"{order['source']}\n{order['order_no']}" for order in _orders(receipts)]
-    numbers = sorted({zlib.crc32(name.encode()) % _ORDER_LOCKS for name in names})
-    if numbers:
-        session.execute(_LOCK_ORDERS, {"space": _LOCK_SPACE, "numbers": numbers})
-
-
-def adopt_stores(session: Session) -> int:
-    """Give orders of stores that were not loaded yet their store; returns how many."""
-    return session.execute(_ADOPT_STORES).rowcount  # type: ignore[attr-defined,no-any-return]
+def keys(receipts: Iterable[Receipt]) -> set[tuple[str, str]]:
+    """The orders that these receipts speak of, as (source, order number)."""
+    return {(receipt.fact.source, receipt.fact.detail["order_no"]) for receipt in receipts}
 
 
 def story(receipt: Receipt) -> dict[str, Any]:
-    """The line a purchase writes into the customer's story."""
+    """The line a purchase writes into the customer's story; one for each order."""
     detail = receipt.fact.detail
-    names = [line["name"] for line in detail["lines"]]
-    what = names[0] if len(names) == 1 else f"{names[0]}等 {len(names)} 件" if names else "商品"
-    return _entry(receipt, "purchased", f"购买 {what}，{_yuan(detail['amount_fen'])}", "purchase")
+    said = f"购买 {order_lines.named(detail['lines'])}，{yuan(detail['amount_fen'])}"
+    key = f"purchase:{receipt.fact.source}:{detail['order_no']}"
+    return entry(receipt, "purchased", said, _told(detail)) | {"dedupe_key": key}
 
 
 def refund_story(receipt: Receipt) -> dict[str, Any]:
     """The line a refund writes into the customer's story."""
-    said = f"退款 {_yuan(receipt.fact.detail['amount_fen'])}"
-    return _entry(receipt, "refunded", said, "refund")
+    detail = receipt.fact.detail
+    return entry(receipt, "refunded", f"退款 {yuan(detail['amount_fen'])}", _told(detail))
 
 
-def _entry(receipt: Receipt, kind: str, said: str, prefix: str) -> dict[str, Any]:
-    fact = receipt.fact
-    number = fact.detail["order_no"] if prefix == "purchase" else fact.event_id
-    return {
-        "contact_id": receipt.contact_id,
-        "kind": kind,
-        "occurred_at": fact.occurred_at.isoformat(),
-        "text": said,
-        "detail": {"order_no": fact.detail["order_no"], "amount_fen": fact.detail["amount_fen"]},
-        "dedupe_key": f"{prefix}:{fact.source}:{number}",
-    }
-
-
-def _yuan(fen: int) -> str:
-    whole, rest = divmod(fen, 100)
-    return f"¥{whole:,}.{rest:02}" if rest else f"¥{whole:,}"
+def _told(detail: Mapping[str, Any]) -> dict[str, Any]:
+    return {"order_no": detail["order_no"], "amount_fen": detail["amount_fen"]}
 
 
 def _orders(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
-    pairs = {(receipt.fact.source, receipt.fact.detail["order_no"]) for receipt in receipts}
-    return [{"source": source, "order_no": number} for source, number in sorted(pairs)]
+    return [{"source": source, "order_no": number} for source, number in sorted(keys(receipts))]
 
 
 def _row(receipt: Receipt) -> dict[str, Any]:
@@ -230,28 +198,3 @@ def _row(receipt: Receipt) -> dict[str, Any]:
         "purchased_on": business_day(fact.occurred_at).isoformat(),
         "event_id": fact.event_id,
     }
-
-
-def _lines(event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    lines = event.get("lines")
-    if not isinstance(lines, list) or len(lines) > MOST_LINES:
-        raise UserError(f"lines 要是列表，最多 {MOST_LINES} 行。", field="lines")
-    return [_line(number, line) for number, line in enumerate(lines, 1)]
-
-
-def _line(number: int, line: object) -> dict[str, Any]:
-    try:
-        if not isinstance(line, Mapping):
-            raise UserError("要是对象。")
-        quantity = 1 if line.get("quantity") is None else None
-        return {
-            "line_no": number,
-            "sku": event_fields.optional_text(line, "sku", limit=128),
-            "name": event_fields.short_text(line, "name", limit=200),
-            "category": event_fields.optional_text(line, "category", limit=60),
-            "quantity": quantity or event_fields.whole(line, "quantity", low=1, high=100_000),
-            # Below 0: a discount.
-            "amount_fen": event_fields.whole(line, "amount_fen", low=-MOST_FEN, high=MOST_FEN),
-        }
-    except UserError as error:
-        raise UserError(f"lines 第 {number} 行：{error.message_zh}", field="lines") from None

@@ -31,3 +31,26 @@ class Receipt:
     source_event_id: int
     contact_id: int
     identity_id: int
+    #: Kinds of numbers that turned out to be somebody else's.
+    clashes: tuple[str, ...] = ()
+
+
+def entry(
+    receipt: Receipt, kind: str, text: str, detail: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A line of the customer's story about one event; told once however often it is reported."""
+    fact = receipt.fact
+    return {
+        "contact_id": receipt.contact_id,
+        "kind": kind,
+        "occurred_at": fact.occurred_at.isoformat(),
+        "text": text,
+        "detail": dict(detail or {}),
+        "dedupe_key": f"{fact.kind}:{fact.source}:{fact.event_id}",
+    }
+
+
+def yuan(fen: int) -> str:
+    """Money as people read it: ¥1,280 or ¥0.50."""
+    whole, rest = divmod(fen, 100)
+    return f"¥{whole:,}.{rest:02}" if rest else f"¥{whole:,}"

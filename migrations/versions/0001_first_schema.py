@@ -50,6 +50,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_brand")),
     )
     op.create_table(
+        "brand_price",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("fen", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "written_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("name", "day", name=op.f("pk_brand_price")),
+    )
+    op.create_table(
+        "calendar_day",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("is_workday", sa.Boolean(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("is_edited", sa.Boolean(), server_default="false", nullable=False),
+        sa.PrimaryKeyConstraint("day", name=op.f("pk_calendar_day")),
+    )
+    op.create_table(
         "channel_code",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -74,6 +95,34 @@ def upgrade() -> None:
         sa.UniqueConstraint("state", name=op.f("uq_channel_code_state")),
     )
     op.create_table(
+        "channel_template",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("signature", sa.Text(), nullable=True),
+        sa.Column("text", sa.Text(), server_default="", nullable=False),
+        sa.Column(
+            "data", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
+        ),
+        sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("is_active", sa.Boolean(), server_default="true", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_channel_template")),
+        sa.UniqueConstraint("name", name=op.f("uq_channel_template_name")),
+    )
+    op.create_table(
+        "coupon_template",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("value_fen", sa.BigInteger(), nullable=False),
+        sa.Column("least_spend_fen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("valid_days", sa.Integer(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default="true", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon_template")),
+        sa.UniqueConstraint("name", name=op.f("uq_coupon_template_name")),
+    )
+    op.create_table(
         "festival_day",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -83,6 +132,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", "held_on", name=op.f("uq_festival_day_name_held_on")),
     )
     op.create_index(op.f("ix_festival_day_held_on"), "festival_day", ["held_on"], unique=False)
+    op.create_table(
+        "festival_rule",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("month", sa.SmallInteger(), nullable=True),
+        sa.Column("day", sa.SmallInteger(), nullable=True),
+        sa.Column("is_lunar", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("held_on", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_festival_rule")),
+        sa.UniqueConstraint("name", name=op.f("uq_festival_rule_name")),
+    )
     op.create_table(
         "inbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -511,6 +571,7 @@ def upgrade() -> None:
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("effective_on", sa.Date(), nullable=True),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reaches_lost", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["sop_id"], ["sop.id"], name=op.f("fk_sop_version_sop_id"), ondelete="CASCADE"
         ),
@@ -539,6 +600,8 @@ def upgrade() -> None:
         sa.Column("region_id", sa.BigInteger(), nullable=True),
         sa.Column("tier", sa.Text(), nullable=True),
         sa.Column("hours", sa.Text(), nullable=True),
+        sa.Column("opens_at", sa.Time(), nullable=True),
+        sa.Column("closes_at", sa.Time(), nullable=True),
         sa.Column("address", sa.Text(), nullable=True),
         sa.Column("latitude", sa.Double(), nullable=True),
         sa.Column("longitude", sa.Double(), nullable=True),
@@ -599,6 +662,9 @@ def upgrade() -> None:
         sa.Column("is_manager", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("is_active", sa.Boolean(), server_default="true", nullable=False),
         sa.Column(
+            "rest_weekdays", sa.ARRAY(sa.SmallInteger()), server_default="{}", nullable=False
+        ),
+        sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
@@ -621,10 +687,28 @@ def upgrade() -> None:
         sa.Column("day", sa.Integer(), nullable=False),
         sa.Column("at", sa.Text(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column(
+            "channels", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("talking_point_id", sa.BigInteger(), nullable=True),
         sa.Column("material_ids", sa.ARRAY(sa.BigInteger()), server_default="{}", nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=True),
+        sa.Column("if_missed", sa.Text(), server_default="late", nullable=False),
+        sa.Column("workdays_only", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column(
+            "template_ids",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default="{}",
+            nullable=False,
+        ),
+        sa.Column("coupon_template_id", sa.BigInteger(), nullable=True),
+        sa.Column("gift", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["coupon_template_id"],
+            ["coupon_template.id"],
+            name=op.f("fk_sop_step_coupon_template_id"),
+        ),
         sa.ForeignKeyConstraint(
             ["talking_point_id"], ["talking_point.id"], name=op.f("fk_sop_step_talking_point_id")
         ),
@@ -677,6 +761,41 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("is_default"),
     )
+    op.create_table(
+        "broadcast",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("sop_id", sa.BigInteger(), nullable=False),
+        sa.Column("version_id", sa.BigInteger(), nullable=False),
+        sa.Column("step_id", sa.BigInteger(), nullable=False),
+        sa.Column("step_key", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("due_on", sa.Date(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("jobid", sa.Text(), nullable=True),
+        sa.Column("moment_id", sa.Text(), nullable=True),
+        sa.Column("msgid", sa.Text(), nullable=True),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["sop_id"], ["sop.id"], name=op.f("fk_broadcast_sop_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_broadcast_step_id")),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["sop_version.id"], name=op.f("fk_broadcast_version_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast")),
+        sa.UniqueConstraint(
+            "sop_id", "step_key", "due_on", name=op.f("uq_broadcast_sop_id_step_key_due_on")
+        ),
+    )
+    op.create_index(op.f("ix_broadcast_due_on"), "broadcast", ["due_on"], unique=False)
     op.create_table(
         "channel_code_guide",
         sa.Column("channel_code_id", sa.BigInteger(), nullable=False),
@@ -760,6 +879,13 @@ def upgrade() -> None:
         "ix_contact_guide_id_followed_on", "contact", ["guide_id", "followed_on"], unique=False
     )
     op.create_index(
+        "ix_contact_merged_into_id",
+        "contact",
+        ["merged_into_id"],
+        unique=False,
+        postgresql_where=sa.text("merged_into_id IS NOT NULL"),
+    )
+    op.create_index(
         "ix_contact_name_prefix",
         "contact",
         ["name"],
@@ -790,6 +916,54 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_digest_guide_id")),
         sa.PrimaryKeyConstraint("guide_id", "day", name=op.f("pk_digest")),
     )
+    op.create_table(
+        "guide_day_off",
+        sa.Column("guide_id", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["guide_id"], ["guide.id"], name=op.f("fk_guide_day_off_guide_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("guide_id", "day", name=op.f("pk_guide_day_off")),
+    )
+    op.create_index(op.f("ix_guide_day_off_day"), "guide_day_off", ["day"], unique=False)
+    op.create_table(
+        "mass_send",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("step_id", sa.BigInteger(), nullable=False),
+        sa.Column("guide_id", sa.BigInteger(), nullable=False),
+        sa.Column("planned_on", sa.Date(), nullable=False),
+        sa.Column("part", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("variant", sa.SmallInteger(), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("msgid", sa.Text(), nullable=True),
+        sa.Column("contact_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sent_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_mass_send_guide_id")),
+        sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_mass_send_step_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mass_send")),
+        sa.UniqueConstraint(
+            "step_id",
+            "guide_id",
+            "planned_on",
+            "part",
+            name=op.f("uq_mass_send_step_id_guide_id_planned_on_part"),
+        ),
+    )
+    op.create_index(
+        "ix_mass_send_guide_id_planned_on", "mass_send", ["guide_id", "planned_on"], unique=False
+    )
+    op.create_index(op.f("ix_mass_send_msgid"), "mass_send", ["msgid"], unique=False)
+    op.create_index(op.f("ix_mass_send_planned_on"), "mass_send", ["planned_on"], unique=False)
     op.create_table(
         "tag_rule_version",
         sa.Column("rule_id", sa.BigInteger(), nullable=False),
@@ -826,6 +1000,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("welcome_message_id", "position", name=op.f("pk_welcome_material")),
     )
     op.create_table(
+        "broadcast_guide",
+        sa.Column("broadcast_id", sa.BigInteger(), nullable=False),
+        sa.Column("guide_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="asked", nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("msgid", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["broadcast_id"],
+            ["broadcast.id"],
+            name=op.f("fk_broadcast_guide_broadcast_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["guide_id"], ["guide.id"], name=op.f("fk_broadcast_guide_guide_id")
+        ),
+        sa.PrimaryKeyConstraint("broadcast_id", "guide_id", name=op.f("pk_broadcast_guide")),
+    )
+    op.create_index(
+        op.f("ix_broadcast_guide_guide_id"), "broadcast_guide", ["guide_id"], unique=False
+    )
+    op.create_index(op.f("ix_broadcast_guide_msgid"), "broadcast_guide", ["msgid"], unique=False)
+    op.create_table(
         "changed_contact",
         sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("marked_at", sa.DateTime(timezone=True), nullable=False),
@@ -838,6 +1035,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("contact_id", name=op.f("pk_changed_contact")),
     )
     op.create_index("ix_changed_contact_marked_at", "changed_contact", ["marked_at"], unique=False)
+    op.create_table(
+        "contact_activity",
+        sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("replied_on", sa.Date(), nullable=True),
+        sa.Column("visited_on", sa.Date(), nullable=True),
+        sa.Column("viewed_on", sa.Date(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["contact_id"],
+            ["contact.id"],
+            name=op.f("fk_contact_activity_contact_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contact_id", name=op.f("pk_contact_activity")),
+    )
+    op.create_index(
+        op.f("ix_contact_activity_replied_on"), "contact_activity", ["replied_on"], unique=False
+    )
+    op.create_index(
+        op.f("ix_contact_activity_viewed_on"), "contact_activity", ["viewed_on"], unique=False
+    )
+    op.create_index(
+        op.f("ix_contact_activity_visited_on"), "contact_activity", ["visited_on"], unique=False
+    )
     op.create_table(
         "contact_identity",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -903,6 +1123,16 @@ def upgrade() -> None:
         sa.Column("monetary", sa.SmallInteger(), nullable=True),
         sa.Column("stage", sa.Text(), server_default="new", nullable=False),
         sa.Column("stage_since_on", sa.Date(), nullable=True),
+        sa.Column("tier", sa.Text(), nullable=True),
+        sa.Column("tier_score", sa.SmallInteger(), nullable=True),
+        sa.Column(
+            "tier_parts", postgresql.ARRAY(sa.SmallInteger()), server_default="{}", nullable=False
+        ),
+        sa.Column("rhythm_days", sa.Integer(), nullable=True),
+        sa.Column("spent_year_fen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("spent_year_before_fen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("at_risk_since", sa.Date(), nullable=True),
+        sa.Column("risk", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["contact_id"],
             ["contact.id"],
@@ -911,6 +1141,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("contact_id", name=op.f("pk_contact_score")),
         postgresql_with={"fillfactor": 85},
+    )
+    op.create_index(
+        "ix_contact_score_at_risk_since",
+        "contact_score",
+        ["at_risk_since"],
+        unique=False,
+        postgresql_where=sa.text("at_risk_since IS NOT NULL"),
     )
     op.create_index(
         "ix_contact_score_bought_categories",
@@ -931,6 +1168,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_contact_score_stage", "contact_score", ["stage", "stage_since_on"], unique=False
     )
+    op.create_index("ix_contact_score_tier", "contact_score", ["tier"], unique=False)
     op.create_index(
         "ix_contact_score_total_spend_fen", "contact_score", ["total_spend_fen"], unique=False
     )
@@ -1055,6 +1293,54 @@ def upgrade() -> None:
         postgresql_where=sa.text("state <> 'ended'"),
     )
     op.create_table(
+        "lead",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("guide_id", sa.BigInteger(), nullable=True),
+        sa.Column("store_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.Text(), server_default="open", nullable=False),
+        sa.Column("score", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_hot", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("raised_on", sa.Date(), nullable=False),
+        sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("assigned_by", sa.Text(), nullable=True),
+        sa.Column("alerted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("escalated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("touched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["contact_id"], ["contact.id"], name=op.f("fk_lead_contact_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_lead_guide_id")),
+        sa.ForeignKeyConstraint(["store_id"], ["store.id"], name=op.f("fk_lead_store_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lead")),
+    )
+    op.create_index("ix_lead_contact_id", "lead", ["contact_id"], unique=False)
+    op.create_index("ix_lead_guide", "lead", ["guide_id", "state"], unique=False)
+    op.create_index("ix_lead_raised_on", "lead", ["raised_on"], unique=False)
+    op.create_index(
+        "ix_lead_waiting",
+        "lead",
+        ["assigned_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'assigned'"),
+    )
+    op.create_index(
+        "uq_lead_live",
+        "lead",
+        ["contact_id"],
+        unique=True,
+        postgresql_where=sa.text("state IN ('open', 'assigned', 'touched')"),
+    )
+    op.create_table(
         "member",
         sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("member_no", sa.Text(), nullable=True),
@@ -1093,7 +1379,29 @@ def upgrade() -> None:
         unique=False,
         postgresql_ops={"name": "text_pattern_ops"},
     )
+    op.create_index("ix_member_registered_on", "member", ["registered_on"], unique=False)
     op.create_index("ix_member_wedding", "member", ["wedding_month", "wedding_day"], unique=False)
+    op.create_table(
+        "opt_out",
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("is_out", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("words", sa.Text(), nullable=True),
+        sa.Column("event_key", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"], ["contact.id"], name=op.f("fk_opt_out_contact_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("contact_id", "channel", name=op.f("pk_opt_out")),
+    )
+    op.create_index(
+        "ix_opt_out_refused",
+        "opt_out",
+        ["contact_id"],
+        unique=False,
+        postgresql_where=sa.text("is_out"),
+    )
     op.create_table(
         "tag_assignment",
         sa.Column("contact_id", sa.BigInteger(), nullable=False),
@@ -1178,6 +1486,103 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "cart",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("cart_id", sa.Text(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("opened_on", sa.Date(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column(
+            "lines", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False
+        ),
+        sa.Column("amount_fen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("categories", sa.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("first_item", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["contact_id"], ["contact.id"], name=op.f("fk_cart_contact_id")),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_cart_identity_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cart")),
+        sa.UniqueConstraint("source", "cart_id", name=op.f("uq_cart_source_cart_id")),
+    )
+    op.create_index(op.f("ix_cart_contact_id"), "cart", ["contact_id"], unique=False)
+    op.create_index(
+        "ix_cart_open",
+        "cart",
+        ["opened_on", "contact_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'added'"),
+    )
+    op.create_table(
+        "coupon",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("coupon_no", sa.Text(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.Column("template", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("value_fen", sa.BigInteger(), nullable=True),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("issued_on", sa.Date(), nullable=True),
+        sa.Column("expires_on", sa.Date(), nullable=True),
+        sa.Column("redeemed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("redeemed_on", sa.Date(), nullable=True),
+        sa.Column("expired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("order_source", sa.Text(), nullable=True),
+        sa.Column("order_no", sa.Text(), nullable=True),
+        sa.Column("redeemed_contact_id", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "field_versions",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default="{}",
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(["contact_id"], ["contact.id"], name=op.f("fk_coupon_contact_id")),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_coupon_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["redeemed_contact_id"], ["contact.id"], name=op.f("fk_coupon_redeemed_contact_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coupon")),
+        sa.UniqueConstraint("issuer", "coupon_no", name=op.f("uq_coupon_issuer_coupon_no")),
+    )
+    op.create_index("ix_coupon_contact_id_state", "coupon", ["contact_id", "state"], unique=False)
+    op.create_index(
+        "ix_coupon_expiring",
+        "coupon",
+        ["expires_on", "contact_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'issued'"),
+    )
+    op.create_index("ix_coupon_issued_on", "coupon", ["issued_on"], unique=False)
+    op.create_index("ix_coupon_order", "coupon", ["order_source", "order_no"], unique=False)
+    op.create_index(
+        op.f("ix_coupon_redeemed_contact_id"), "coupon", ["redeemed_contact_id"], unique=False
+    )
+    op.create_table(
+        "lead_signal",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("lead_id", sa.BigInteger(), nullable=False),
+        sa.Column("behavior", sa.Text(), nullable=False),
+        sa.Column("score", sa.SmallInteger(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("dedupe_key", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["lead_id"], ["lead.id"], name=op.f("fk_lead_signal_lead_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lead_signal")),
+        sa.UniqueConstraint("dedupe_key", name=op.f("uq_lead_signal_dedupe_key")),
+    )
+    op.create_index(op.f("ix_lead_signal_lead_id"), "lead_signal", ["lead_id"], unique=False)
+    op.create_table(
         "purchase",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -1186,6 +1591,7 @@ def upgrade() -> None:
         sa.Column("identity_id", sa.BigInteger(), nullable=True),
         sa.Column("store_id", sa.BigInteger(), nullable=True),
         sa.Column("store_code", sa.Text(), nullable=True),
+        sa.Column("guide_userid", sa.Text(), nullable=True),
         sa.Column("guide_id", sa.BigInteger(), nullable=True),
         sa.Column("channel", sa.Text(), nullable=True),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
@@ -1219,7 +1625,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_purchase_guide_id"), "purchase", ["guide_id"], unique=False)
     op.create_index("ix_purchase_purchased_on", "purchase", ["purchased_on"], unique=False)
-    op.create_index(op.f("ix_purchase_store_id"), "purchase", ["store_id"], unique=False)
+    op.create_index(
+        "ix_purchase_refunded",
+        "purchase",
+        ["contact_id"],
+        unique=False,
+        postgresql_where=sa.text("refunded_fen > 0"),
+    )
+    op.create_index(
+        "ix_purchase_store_id_contact", "purchase", ["store_id", "contact_id"], unique=False
+    )
     op.create_table(
         "source_event",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -1257,6 +1672,9 @@ def upgrade() -> None:
         sa.Column("contact_id", sa.BigInteger(), nullable=False),
         sa.Column("guide_id", sa.BigInteger(), nullable=True),
         sa.Column("store_id", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), server_default="chat", nullable=False),
+        sa.Column("carrier", sa.Text(), server_default="guide", nullable=False),
+        sa.Column("wanted_on", sa.Date(), nullable=False),
         sa.Column("due_on", sa.Date(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_on", sa.Date(), nullable=False),
@@ -1275,6 +1693,8 @@ def upgrade() -> None:
         sa.Column("shown_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("mass_send_id", sa.BigInteger(), nullable=True),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column(
@@ -1284,7 +1704,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "(state <> 'open') OR (planned_on IS NOT NULL AND guide_id IS NOT NULL)",
+            "(state <> 'open') OR (planned_on IS NOT NULL"
+            " AND (guide_id IS NOT NULL OR carrier = 'machine'))",
             name=op.f("ck_task_open_is_planned"),
         ),
         sa.ForeignKeyConstraint(
@@ -1297,6 +1718,9 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_task_guide_id")),
+        sa.ForeignKeyConstraint(
+            ["mass_send_id"], ["mass_send.id"], name=op.f("fk_task_mass_send_id")
+        ),
         sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_task_step_id")),
         sa.ForeignKeyConstraint(["store_id"], ["store.id"], name=op.f("fk_task_store_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
@@ -1319,6 +1743,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("planned_on IS NOT NULL"),
     )
+    op.create_index(op.f("ix_task_mass_send_id"), "task", ["mass_send_id"], unique=False)
     op.create_index(
         "ix_task_open",
         "task",
@@ -1365,6 +1790,202 @@ def upgrade() -> None:
     )
     op.create_index("ix_welcome_send_event_at", "welcome_send", ["event_at"], unique=False)
     op.create_table(
+        "appointment",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("guide_id", sa.BigInteger(), nullable=True),
+        sa.Column("store_id", sa.BigInteger(), nullable=True),
+        sa.Column("task_id", sa.BigInteger(), nullable=True),
+        sa.Column("sop_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("slot_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("slot_on", sa.Date(), nullable=True),
+        sa.Column("gift", sa.Text(), nullable=True),
+        sa.Column("intent", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("arrived_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reminded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column(
+            "updated_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["contact_id"],
+            ["contact.id"],
+            name=op.f("fk_appointment_contact_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_appointment_guide_id")),
+        sa.ForeignKeyConstraint(
+            ["sop_id"], ["sop.id"], name=op.f("fk_appointment_sop_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["store_id"], ["store.id"], name=op.f("fk_appointment_store_id")),
+        sa.ForeignKeyConstraint(
+            ["task_id"], ["task.id"], name=op.f("fk_appointment_task_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_appointment")),
+        sa.UniqueConstraint("task_id", name=op.f("uq_appointment_task_id")),
+    )
+    op.create_index(
+        "ix_appointment_booked",
+        "appointment",
+        ["slot_on"],
+        unique=False,
+        postgresql_where=sa.text("state = 'booked'"),
+    )
+    op.create_index(op.f("ix_appointment_contact_id"), "appointment", ["contact_id"], unique=False)
+    op.create_index("ix_appointment_guide", "appointment", ["guide_id", "slot_on"], unique=False)
+    op.create_table(
+        "cart_change",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("cart_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column(
+            "lines", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False
+        ),
+        sa.Column("amount_fen", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["contact_id"], ["contact.id"], name=op.f("fk_cart_change_contact_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_cart_change_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_cart_change_source_event_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cart_change")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_cart_change_source_event_id")),
+    )
+    op.create_index(op.f("ix_cart_change_contact_id"), "cart_change", ["contact_id"], unique=False)
+    op.create_index(
+        "ix_cart_change_source_cart_id", "cart_change", ["source", "cart_id"], unique=False
+    )
+    op.create_table(
+        "coupon_issue",
+        sa.Column("task_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("coupon_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["coupon_id"], ["coupon.id"], name=op.f("fk_coupon_issue_coupon_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["task_id"], ["task.id"], name=op.f("fk_coupon_issue_task_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_coupon_issue")),
+        sa.UniqueConstraint("coupon_id", name=op.f("uq_coupon_issue_coupon_id")),
+    )
+    op.create_table(
+        "material_view",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.Column("material", sa.Text(), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=True),
+        sa.Column("viewed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("viewed_on", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"], ["contact.id"], name=op.f("fk_material_view_contact_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_material_view_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_material_view_source_event_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_material_view")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_material_view_source_event_id")),
+    )
+    op.create_index(
+        "ix_material_view_contact_id_viewed_on",
+        "material_view",
+        ["contact_id", "viewed_on"],
+        unique=False,
+    )
+    op.create_index("ix_material_view_viewed_on", "material_view", ["viewed_on"], unique=False)
+    op.create_table(
+        "member_merge",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=True),
+        sa.Column("kept_no", sa.Text(), nullable=False),
+        sa.Column("gone_no", sa.Text(), nullable=False),
+        sa.Column("merged_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("contact_merge_id", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["contact_merge_id"],
+            ["contact_merge.id"],
+            name=op.f("fk_member_merge_contact_merge_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_member_merge_source_event_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_member_merge")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_member_merge_source_event_id")),
+    )
+    op.create_index(op.f("ix_member_merge_gone_no"), "member_merge", ["gone_no"], unique=False)
+    op.create_index(op.f("ix_member_merge_kept_no"), "member_merge", ["kept_no"], unique=False)
+    op.create_table(
+        "points_change",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.Column("delta", sa.Integer(), nullable=False),
+        sa.Column("balance", sa.Integer(), nullable=True),
+        sa.Column("expires_on", sa.Date(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_on", sa.Date(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("remaining", sa.Integer(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"], ["contact.id"], name=op.f("fk_points_change_contact_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_points_change_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_points_change_source_event_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_points_change")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_points_change_source_event_id")),
+    )
+    op.create_index(
+        "ix_points_change_contact_id_changed_at",
+        "points_change",
+        ["contact_id", "changed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_points_change_expiring",
+        "points_change",
+        ["expires_on", "contact_id"],
+        unique=False,
+        postgresql_where=sa.text("remaining > 0 AND expires_on IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_points_change_received",
+        "points_change",
+        ["changed_on"],
+        unique=False,
+        postgresql_where=sa.text("delta > 0"),
+    )
+    op.create_table(
         "purchase_line",
         sa.Column("purchase_id", sa.BigInteger(), nullable=False),
         sa.Column("line_no", sa.SmallInteger(), nullable=False),
@@ -1382,6 +2003,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("purchase_id", "line_no", name=op.f("pk_purchase_line")),
     )
     op.create_index(op.f("ix_purchase_line_category"), "purchase_line", ["category"], unique=False)
+    op.create_table(
+        "purchase_move",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("order_no", sa.Text(), nullable=False),
+        sa.Column("guide_userid", sa.Text(), nullable=True),
+        sa.Column("store_code", sa.Text(), nullable=True),
+        sa.Column("moved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_purchase_move_source_event_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_purchase_move")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_purchase_move_source_event_id")),
+    )
+    op.create_index(
+        "ix_purchase_move_source_order_no", "purchase_move", ["source", "order_no"], unique=False
+    )
     op.create_table(
         "refund",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -1424,21 +2064,86 @@ def upgrade() -> None:
         ["contact_id", "touched_on"],
         unique=False,
     )
+    op.create_table(
+        "visit",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_event_id", sa.BigInteger(), nullable=True),
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("identity_id", sa.BigInteger(), nullable=True),
+        sa.Column("store_id", sa.BigInteger(), nullable=True),
+        sa.Column("store_code", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("visited_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("visited_on", sa.Date(), nullable=False),
+        sa.Column("appointment_id", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["contact_id"], ["contact.id"], name=op.f("fk_visit_contact_id")),
+        sa.ForeignKeyConstraint(
+            ["identity_id"], ["contact_identity.id"], name=op.f("fk_visit_identity_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["source_event_id"], ["source_event.id"], name=op.f("fk_visit_source_event_id")
+        ),
+        sa.ForeignKeyConstraint(["store_id"], ["store.id"], name=op.f("fk_visit_store_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_visit")),
+        sa.UniqueConstraint("source_event_id", name=op.f("uq_visit_source_event_id")),
+    )
+    op.create_index(
+        "ix_visit_contact_id_visited_on", "visit", ["contact_id", "visited_on"], unique=False
+    )
+    op.create_index(op.f("ix_visit_store_id"), "visit", ["store_id"], unique=False)
+    op.create_index("ix_visit_visited_on", "visit", ["visited_on"], unique=False)
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_index("ix_visit_visited_on", table_name="visit")
+    op.drop_index(op.f("ix_visit_store_id"), table_name="visit")
+    op.drop_index("ix_visit_contact_id_visited_on", table_name="visit")
+    op.drop_table("visit")
     op.drop_index("ix_touch_ledger_contact_id_touched_on", table_name="touch_ledger")
     op.drop_table("touch_ledger")
     op.drop_index("ix_refund_source_order_no", table_name="refund")
     op.drop_table("refund")
+    op.drop_index("ix_purchase_move_source_order_no", table_name="purchase_move")
+    op.drop_table("purchase_move")
     op.drop_index(op.f("ix_purchase_line_category"), table_name="purchase_line")
     op.drop_table("purchase_line")
+    op.drop_index(
+        "ix_points_change_received",
+        table_name="points_change",
+        postgresql_where=sa.text("delta > 0"),
+    )
+    op.drop_index(
+        "ix_points_change_expiring",
+        table_name="points_change",
+        postgresql_where=sa.text("remaining > 0 AND expires_on IS NOT NULL"),
+    )
+    op.drop_index("ix_points_change_contact_id_changed_at", table_name="points_change")
+    op.drop_table("points_change")
+    op.drop_index(op.f("ix_member_merge_kept_no"), table_name="member_merge")
+    op.drop_index(op.f("ix_member_merge_gone_no"), table_name="member_merge")
+    op.drop_table("member_merge")
+    op.drop_index("ix_material_view_viewed_on", table_name="material_view")
+    op.drop_index("ix_material_view_contact_id_viewed_on", table_name="material_view")
+    op.drop_table("material_view")
+    op.drop_table("coupon_issue")
+    op.drop_index("ix_cart_change_source_cart_id", table_name="cart_change")
+    op.drop_index(op.f("ix_cart_change_contact_id"), table_name="cart_change")
+    op.drop_table("cart_change")
+    op.drop_index("ix_appointment_guide", table_name="appointment")
+    op.drop_index(op.f("ix_appointment_contact_id"), table_name="appointment")
+    op.drop_index(
+        "ix_appointment_booked",
+        table_name="appointment",
+        postgresql_where=sa.text("state = 'booked'"),
+    )
+    op.drop_table("appointment")
     op.drop_index("ix_welcome_send_event_at", table_name="welcome_send")
     op.drop_table("welcome_send")
     op.drop_index("ix_task_planned_on", table_name="task")
     op.drop_index("ix_task_open", table_name="task", postgresql_where=sa.text("state = 'open'"))
+    op.drop_index(op.f("ix_task_mass_send_id"), table_name="task")
     op.drop_index(
         "ix_task_guide_day", table_name="task", postgresql_where=sa.text("planned_on IS NOT NULL")
     )
@@ -1449,11 +2154,27 @@ def downgrade() -> None:
     op.drop_table("task")
     op.drop_index(op.f("ix_source_event_contact_id"), table_name="source_event")
     op.drop_table("source_event")
-    op.drop_index(op.f("ix_purchase_store_id"), table_name="purchase")
+    op.drop_index("ix_purchase_store_id_contact", table_name="purchase")
+    op.drop_index(
+        "ix_purchase_refunded", table_name="purchase", postgresql_where=sa.text("refunded_fen > 0")
+    )
     op.drop_index("ix_purchase_purchased_on", table_name="purchase")
     op.drop_index(op.f("ix_purchase_guide_id"), table_name="purchase")
     op.drop_index("ix_purchase_contact_id_purchased_on", table_name="purchase")
     op.drop_table("purchase")
+    op.drop_index(op.f("ix_lead_signal_lead_id"), table_name="lead_signal")
+    op.drop_table("lead_signal")
+    op.drop_index(op.f("ix_coupon_redeemed_contact_id"), table_name="coupon")
+    op.drop_index("ix_coupon_order", table_name="coupon")
+    op.drop_index("ix_coupon_issued_on", table_name="coupon")
+    op.drop_index(
+        "ix_coupon_expiring", table_name="coupon", postgresql_where=sa.text("state = 'issued'")
+    )
+    op.drop_index("ix_coupon_contact_id_state", table_name="coupon")
+    op.drop_table("coupon")
+    op.drop_index("ix_cart_open", table_name="cart", postgresql_where=sa.text("state = 'added'"))
+    op.drop_index(op.f("ix_cart_contact_id"), table_name="cart")
+    op.drop_table("cart")
     op.drop_index("ix_timeline_entry_contact_id_occurred_at", table_name="timeline_entry")
     op.drop_table("timeline_entry")
     op.drop_index(
@@ -1473,13 +2194,28 @@ def downgrade() -> None:
         postgresql_where=sa.text("source = 'rule' AND is_on"),
     )
     op.drop_table("tag_assignment")
+    op.drop_index("ix_opt_out_refused", table_name="opt_out", postgresql_where=sa.text("is_out"))
+    op.drop_table("opt_out")
     op.drop_index("ix_member_wedding", table_name="member")
+    op.drop_index("ix_member_registered_on", table_name="member")
     op.drop_index(
         "ix_member_name_prefix", table_name="member", postgresql_ops={"name": "text_pattern_ops"}
     )
     op.drop_index("ix_member_level", table_name="member")
     op.drop_index("ix_member_birthday", table_name="member")
     op.drop_table("member")
+    op.drop_index(
+        "uq_lead_live",
+        table_name="lead",
+        postgresql_where=sa.text("state IN ('open', 'assigned', 'touched')"),
+    )
+    op.drop_index(
+        "ix_lead_waiting", table_name="lead", postgresql_where=sa.text("state = 'assigned'")
+    )
+    op.drop_index("ix_lead_raised_on", table_name="lead")
+    op.drop_index("ix_lead_guide", table_name="lead")
+    op.drop_index("ix_lead_contact_id", table_name="lead")
+    op.drop_table("lead")
     op.drop_index(
         "ix_follow_relation_live",
         table_name="follow_relation",
@@ -1507,6 +2243,7 @@ def downgrade() -> None:
     )
     op.drop_table("enrollment")
     op.drop_index("ix_contact_score_total_spend_fen", table_name="contact_score")
+    op.drop_index("ix_contact_score_tier", table_name="contact_score")
     op.drop_index("ix_contact_score_stage", table_name="contact_score")
     op.drop_index("ix_contact_score_purchase_count", table_name="contact_score")
     op.drop_index("ix_contact_score_last_purchased_on", table_name="contact_score")
@@ -1514,16 +2251,34 @@ def downgrade() -> None:
     op.drop_index(
         "ix_contact_score_bought_categories", table_name="contact_score", postgresql_using="gin"
     )
+    op.drop_index(
+        "ix_contact_score_at_risk_since",
+        table_name="contact_score",
+        postgresql_where=sa.text("at_risk_since IS NOT NULL"),
+    )
     op.drop_table("contact_score")
     op.drop_index(op.f("ix_contact_merge_kept_contact_id"), table_name="contact_merge")
     op.drop_index(op.f("ix_contact_merge_gone_contact_id"), table_name="contact_merge")
     op.drop_table("contact_merge")
     op.drop_index(op.f("ix_contact_identity_contact_id"), table_name="contact_identity")
     op.drop_table("contact_identity")
+    op.drop_index(op.f("ix_contact_activity_visited_on"), table_name="contact_activity")
+    op.drop_index(op.f("ix_contact_activity_viewed_on"), table_name="contact_activity")
+    op.drop_index(op.f("ix_contact_activity_replied_on"), table_name="contact_activity")
+    op.drop_table("contact_activity")
     op.drop_index("ix_changed_contact_marked_at", table_name="changed_contact")
     op.drop_table("changed_contact")
+    op.drop_index(op.f("ix_broadcast_guide_msgid"), table_name="broadcast_guide")
+    op.drop_index(op.f("ix_broadcast_guide_guide_id"), table_name="broadcast_guide")
+    op.drop_table("broadcast_guide")
     op.drop_table("welcome_material")
     op.drop_table("tag_rule_version")
+    op.drop_index(op.f("ix_mass_send_planned_on"), table_name="mass_send")
+    op.drop_index(op.f("ix_mass_send_msgid"), table_name="mass_send")
+    op.drop_index("ix_mass_send_guide_id_planned_on", table_name="mass_send")
+    op.drop_table("mass_send")
+    op.drop_index(op.f("ix_guide_day_off_day"), table_name="guide_day_off")
+    op.drop_table("guide_day_off")
     op.drop_table("digest")
     op.drop_index(op.f("ix_contact_unionid"), table_name="contact")
     op.drop_index(
@@ -1533,6 +2288,11 @@ def downgrade() -> None:
     )
     op.drop_index(
         "ix_contact_name_prefix", table_name="contact", postgresql_ops={"name": "text_pattern_ops"}
+    )
+    op.drop_index(
+        "ix_contact_merged_into_id",
+        table_name="contact",
+        postgresql_where=sa.text("merged_into_id IS NOT NULL"),
     )
     op.drop_index("ix_contact_guide_id_followed_on", table_name="contact")
     op.drop_index(
@@ -1546,6 +2306,8 @@ def downgrade() -> None:
     op.drop_table("channel_welcome")
     op.drop_index(op.f("ix_channel_code_guide_guide_id"), table_name="channel_code_guide")
     op.drop_table("channel_code_guide")
+    op.drop_index(op.f("ix_broadcast_due_on"), table_name="broadcast")
+    op.drop_table("broadcast")
     op.drop_index(
         "uq_welcome_message_default",
         table_name="welcome_message",
@@ -1626,9 +2388,14 @@ def downgrade() -> None:
     op.drop_index("ix_inbox_hash", table_name="inbox", postgresql_where=sa.text("plaintext = ''"))
     op.drop_index("ix_inbox_dead", table_name="inbox", postgresql_where=sa.text("state = 'dead'"))
     op.drop_table("inbox")
+    op.drop_table("festival_rule")
     op.drop_index(op.f("ix_festival_day_held_on"), table_name="festival_day")
     op.drop_table("festival_day")
+    op.drop_table("coupon_template")
+    op.drop_table("channel_template")
     op.drop_table("channel_code")
+    op.drop_table("calendar_day")
+    op.drop_table("brand_price")
     op.drop_table("brand")
     op.drop_index(op.f("ix_audit_entry_at"), table_name="audit_entry")
     op.drop_table("audit_entry")

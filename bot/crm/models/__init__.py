@@ -9,11 +9,15 @@ from bot.crm.models.book import (
     FollowState,
     IdentityKind,
     Member,
+    MemberMerge,
 )
+from bot.crm.models.calendar import CalendarDay, FestivalDay, FestivalRule, GuideDayOff
+from bot.crm.models.carts import Cart, CartChange, CartState
 from bot.crm.models.conversation import KfAccount, KfMessage
 from bot.crm.models.facts import (
     Purchase,
     PurchaseLine,
+    PurchaseMove,
     Refund,
     SourceEvent,
     TimelineEntry,
@@ -21,41 +25,61 @@ from bot.crm.models.facts import (
 from bot.crm.models.organisation import (
     AuditEntry,
     Brand,
-    FestivalDay,
+    BrandPrice,
     Guide,
     Operator,
     OperatorRole,
     Region,
     Store,
 )
+from bot.crm.models.permissions import OptOut, OptOutChannel
 from bot.crm.models.progress import ChangedContact, RosterSync
+from bot.crm.models.rewards import Coupon, CouponState, PointsChange
+from bot.crm.models.visits import ContactActivity, MaterialView, Visit
 
 __all__ = [
     "AuditEntry",
     "Brand",
+    "BrandPrice",
+    "CalendarDay",
+    "Cart",
+    "CartChange",
+    "CartState",
     "ChangedContact",
     "ChannelCode",
     "ChannelCodeDay",
     "ChannelCodeGuide",
     "Contact",
+    "ContactActivity",
     "ContactIdentity",
     "ContactMerge",
+    "Coupon",
+    "CouponState",
     "FestivalDay",
+    "FestivalRule",
     "FollowRelation",
     "FollowState",
     "Guide",
+    "GuideDayOff",
     "IdentityKind",
     "KfAccount",
     "KfMessage",
+    "MaterialView",
     "Member",
+    "MemberMerge",
     "Operator",
     "OperatorRole",
+    "OptOut",
+    "OptOutChannel",
+    "PointsChange",
     "Purchase",
     "PurchaseLine",
+    "PurchaseMove",
     "Refund",
     "Region",
     "RosterSync",
     "SourceEvent",
     "Store",
     "TimelineEntry",
+    "Visit",
 ]

@@ -38,6 +38,10 @@ class IdentityKind(StrEnum):
     EXTERNAL_USERID = "external_userid"
     UNIONID = "unionid"
     MEMBER_NO = "member_no"
+    #: An account of a mall, `source:id`: two malls may count alike.
+    MALL_ID = "mall_id"
+    #: A reader of the brand's official account (公众号).
+    OPENID = "openid"
     MOBILE = "mobile"
 
 
@@ -58,6 +62,11 @@ class Contact(Base):
             postgresql_where=text("guide_id IS NOT NULL"),
         ),
         Index("ix_contact_created_at", "created_at"),
+        Index(
+            "ix_contact_merged_into_id",
+            "merged_into_id",
+            postgresql_where=text("merged_into_id IS NOT NULL"),
+        ),
         # HQ finds people by the beginning of a name.
         Index("ix_contact_name_prefix", "name", postgresql_ops={"name": "text_pattern_ops"}),
         Index(
@@ -99,6 +108,7 @@ class Member(Base):
         Index("ix_member_birthday", "birth_month", "birth_day"),
         Index("ix_member_wedding", "wedding_month", "wedding_day"),
         Index("ix_member_level", "level"),
+        Index("ix_member_registered_on", "registered_on"),
         Index("ix_member_name_prefix", "name", postgresql_ops={"name": "text_pattern_ops"}),
     )
 
@@ -153,6 +163,25 @@ class ContactMerge(Base):
     moved: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
     merged_at: Mapped[datetime] = mapped_column(server_default=func.now())
     undone_at: Mapped[datetime | None]
+
+
+class MemberMerge(Base):
+    """Two member numbers of one person: `gone_no` is another name of `kept_no` now.
+
+    It no longer holds once the merge of contacts that followed from it was undone.
+    """
+
+    __tablename__ = "member_merge"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    #: NULL: an operator said so.
+    source_event_id: Mapped[int | None] = mapped_column(ForeignKey("source_event.id"), unique=True)
+    kept_no: Mapped[str] = mapped_column(Text, index=True)
+    gone_no: Mapped[str] = mapped_column(Text, index=True)
+    merged_at: Mapped[datetime]
+    event_id: Mapped[str] = mapped_column(Text)
+    #: The merge of two contacts that followed from it; NULL: there was one contact only.
+    contact_merge_id: Mapped[int | None] = mapped_column(ForeignKey("contact_merge.id"))
 
 
 class FollowRelation(Base):

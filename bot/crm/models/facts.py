@@ -49,6 +49,8 @@ class Purchase(Base):
         UniqueConstraint("source", "order_no"),
         Index("ix_purchase_contact_id_purchased_on", "contact_id", "purchased_on"),
         Index("ix_purchase_purchased_on", "purchased_on"),
+        Index("ix_purchase_store_id_contact", "store_id", "contact_id"),
+        Index("ix_purchase_refunded", "contact_id", postgresql_where=text("refunded_fen > 0")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -57,9 +59,11 @@ class Purchase(Base):
     contact_id: Mapped[int] = mapped_column(ForeignKey("contact.id"))
     #: The identity under which the order came: an un-merge gives it back to the right person.
     identity_id: Mapped[int | None] = mapped_column(ForeignKey("contact_identity.id"))
-    store_id: Mapped[int | None] = mapped_column(ForeignKey("store.id"), index=True)
+    store_id: Mapped[int | None] = mapped_column(ForeignKey("store.id"))
     #: Kept as sent, so that an order of a store not loaded yet is not lost.
     store_code: Mapped[str | None] = mapped_column(Text)
+    #: As sent, too; a move of the order changes `guide_id` and `store_id` only.
+    guide_userid: Mapped[str | None] = mapped_column(Text)
     guide_id: Mapped[int | None] = mapped_column(ForeignKey("guide.id"), index=True)
     channel: Mapped[str | None] = mapped_column(Text)
     amount_fen: Mapped[int] = mapped_column(BigInteger)
@@ -102,6 +106,24 @@ class Refund(Base):
     lines: Mapped[list[Any] | None] = mapped_column(JSONB)
     refunded_at: Mapped[datetime]
     refunded_on: Mapped[date]
+
+
+class PurchaseMove(Base):
+    """An order given to another guide or store; may arrive before the order itself."""
+
+    __tablename__ = "purchase_move"
+    __table_args__ = (Index("ix_purchase_move_source_order_no", "source", "order_no"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source_event_id: Mapped[int] = mapped_column(ForeignKey("source_event.id"), unique=True)
+    source: Mapped[str] = mapped_column(Text)
+    order_no: Mapped[str] = mapped_column(Text)
+    #: NULL: the move speaks of the store only.
+    guide_userid: Mapped[str | None] = mapped_column(Text)
+    #: NULL: the move speaks of the guide only.
+    store_code: Mapped[str | None] = mapped_column(Text)
+    moved_at: Mapped[datetime]
+    event_id: Mapped[str] = mapped_column(Text)
 
 
 class TimelineEntry(Base):

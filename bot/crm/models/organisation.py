@@ -1,18 +1,19 @@
-"""The brand and its people: regions, stores, guides, operators, the calendar and the audit log."""
+"""The brand and its people: regions, stores, guides, operators, prices and the audit log."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ForeignKey,
     Identity,
     Index,
+    SmallInteger,
     Text,
-    UniqueConstraint,
     func,
     text,
 )
@@ -62,6 +63,9 @@ class Store(Base):
     tier: Mapped[str | None] = mapped_column(Text)
     #: Opening hours as HQ writes them, "10:00-22:00".
     hours: Mapped[str | None] = mapped_column(Text)
+    #: The same as times, Shanghai's; NULL: not said, or not readable.
+    opens_at: Mapped[time | None]
+    closes_at: Mapped[time | None]
     address: Mapped[str | None] = mapped_column(Text)
     latitude: Mapped[float | None]
     longitude: Mapped[float | None]
@@ -82,6 +86,8 @@ class Guide(Base):
     store_id: Mapped[int | None] = mapped_column(ForeignKey("store.id"), index=True)
     is_manager: Mapped[bool] = mapped_column(server_default="false")
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    #: Weekdays on which she never works, 1 (周一) to 7.
+    rest_weekdays: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -103,16 +109,15 @@ class Operator(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class FestivalDay(Base):
-    """One festival on one date; computed for the coming years, editable by HQ."""
+class BrandPrice(Base):
+    """A price of one day, as of gold (今日金价); words may name it on that day only."""
 
-    __tablename__ = "festival_day"
-    __table_args__ = (UniqueConstraint("name", "held_on"),)
+    __tablename__ = "brand_price"
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
-    held_on: Mapped[date] = mapped_column(index=True)
-    is_edited: Mapped[bool] = mapped_column(server_default="false")
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    fen: Mapped[int] = mapped_column(BigInteger)
+    written_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class AuditEntry(Base):

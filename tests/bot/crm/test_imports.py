@@ -10,7 +10,16 @@ import pytest
 from sqlalchemy import select
 
 from bot.crm import imports
-from bot.crm.models import Guide, Member, Purchase, PurchaseLine
+from bot.crm.models import (
+    Coupon,
+    Guide,
+    GuideDayOff,
+    Member,
+    PointsChange,
+    Purchase,
+    PurchaseLine,
+    Visit,
+)
 from bot.errors import UserError
 from tests.factories import Make
 
@@ -43,7 +52,7 @@ def load(sessions, tmp_path: Path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 def test_members_come_in_whatever_encoding_and_only_once(load, session, encoding):
     words = (
-        "会员号,姓名,手机号,会员等级,积分,生日,备注\r\n"
+        "会员号,姓名,手机号,会员等级,积分,生日,=1+1\r\n"
         'M1,王芳,13800001234,金卡,"1,200",1990/5/20,x\r\n'
         "M2,=cmd,12,银卡,1,05-20,y\r\n"
         "\r\n"
@@ -52,7 +61,7 @@ def test_members_come_in_whatever_encoding_and_only_once(load, session, encoding
     )
     result, rejected = load("members", words, encoding)
     assert (result.accepted, result.duplicate, result.rejected) == (2, 0, 2)
-    assert rejected[0][-2:] == ["行号", "原因"]
+    assert rejected[0][-3:] == ["'=1+1", "行号", "原因"]
     assert [row[-2] for row in rejected[1:]] == ["5", "3"] or [row[-2] for row in rejected[1:]] == [
         "3",
         "5",
@@ -134,3 +143,57 @@ def test_a_long_file_goes_in_chunks_with_progress(load):
 def test_a_file_that_cannot_be_read_gets_one_sentence(load, words, named):
     with pytest.raises(UserError, match=named):
         load("members", words)
+
+
+def test_coupons_points_and_visits_come_once_with_their_times(load, session):
+    files = {
+        "coupons": (
+            "会员号,券号,券名,状态,面额,到期日,时间,订单号\n"
+            "M1,K1,生日礼券,已发放,50.00,2026/12/31,2026-11-01 10:00,\n"
+            "M1,K1,,已核销,,,2026-11-05 10:00,O7\n"
+            "M1,K2,,丢失,,,2026-11-05 10:00,\n"
+        ),
+        "points": (
+            "会员号,积分变动,积分余额,到期日,原因,时间\n"
+            'M1,"1,200",1200,2026-12-31,消费,2026-11-01\n'
+            "M1,-200,1000,,兑换,2026-11-02\n"
+            "M1,一百,,,,2026-11-02\n"
+        ),
+        "visits": (
+            "手机号,门店,类型,时间\n"
+            "13800001234,S1,,2026-11-03 15:00\n"
+            "13800001234,S1,活动,2026-11-04 15:00\n"
+            "13800001234,S1,活动,某天\n"
+        ),
+    }
+    for _ in range(2):
+        for kind, words in files.items():
+            result, rejected = load(kind, words)
+            assert (result.accepted + result.duplicate, result.rejected) == (2, 1)
+            assert len(rejected) == 2
+    assert (result.accepted, result.duplicate) == (0, 2)
+    coupon = session.scalars(select(Coupon)).one()
+    assert (coupon.state, coupon.value_fen, coupon.order_no) == ("redeemed", 5_000, "O7")
+    assert (coupon.issuer, coupon.issued_on.day, coupon.redeemed_on.day) == ("pos", 1, 5)
+    left = select(PointsChange.remaining).where(PointsChange.delta > 0)
+    assert (session.scalar(left), session.scalar(select(Member.points))) == (1_000, 1_000)
+    kinds = session.scalars(select(Visit.kind).order_by(Visit.visited_at)).all()
+    assert kinds == ["到店", "活动"]
+
+
+def test_days_off_are_kept_once_for_guides_that_are_known(load, session):
+    make = Make(session)
+    guide = make.guide(userid="WangFang")
+    session.commit()
+    words = (
+        "账号,休息日\nwangfang,2026-11-27\nWangFang,11月27日\nwangfang,2026/11/27\n"
+        "nobody,2026-11-27\nwangfang,2026-11-28\n"
+    )
+    result, rejected = load("days_off", words)
+    assert (result.accepted, result.duplicate, result.rejected) == (2, 1, 2)
+    assert {row[-1] for row in rejected[1:]} == {
+        "没有导购“nobody”。",
+        "休息日“11月27日”不是日期，例如 2026-11-21。",
+    }
+    kept = session.scalars(select(GuideDayOff.day).where(GuideDayOff.guide_id == guide.id)).all()
+    assert sorted(day.day for day in kept) == [27, 28]

@@ -10,7 +10,7 @@ from itertools import permutations
 import pytest
 from sqlalchemy import func, select, text
 
-from bot.crm import identity, intake, merging, mobiles, purchases
+from bot.crm import identity, intake, mobiles, purchase_moves, unmerging
 from bot.crm.contact_details import apply_detail
 from bot.crm.models import (
     Contact,
@@ -130,7 +130,7 @@ BAD = [
     ("a number for an id", purchase() | {"id": 5}, "id"),
     ("a long id", purchase() | {"id": "x" * 129}, "id"),
     ("unknown type", purchase() | {"type": "wedding"}, "wedding"),
-    ("a type of later", purchase() | {"type": "cart"}, "cart"),
+    ("an unknown type", purchase() | {"type": "exchange"}, "exchange"),
     ("naive time", purchase() | {"occurred_at": "2026-11-01T10:00:00"}, "occurred_at"),
     ("the future", purchase() | {"occurred_at": "2027-01-01T10:00:00+08:00"}, "occurred_at"),
     ("nobody", purchase() | {"who": {}}, "who"),
@@ -231,7 +231,7 @@ def test_a_familys_mobile_does_not_make_two_members_one(session):
 def test_an_order_without_a_known_store_gets_it_later(session):
     receive(session, purchase(store="S77"))
     store = Make(session).store(code="S77")
-    assert purchases.adopt_stores(session) == 1
+    assert purchase_moves.adopt_stores(session) == 1
     assert the(session, Purchase).store_id == store.id
 
 
@@ -255,7 +255,7 @@ def test_a_member_meets_the_guide_and_everything_is_counted_once(session):
     )
     assert total == 100_001
 
-    merging.unmerge(session, trail.id, at=NOW)
+    unmerging.unmerge(session, trail.id, at=NOW)
     kept, gone = (session.get(Contact, one) for one in (person.id, trail.gone_contact_id))
     session.expire_all()
     assert gone.merged_into_id is None

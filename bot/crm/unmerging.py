@@ -1,0 +1,212 @@
+"""A merge that was wrong (撤销合并): each of the two gets what is hers, also what came since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from bot.crm import changes, coupons, members, merging
+from bot.crm.models import ContactMerge
+from bot.errors import UserError
+
+# What came under a number of the other person since the merge goes back to that person, too. The
+# story follows the facts it tells of.
+_TOLD = """
+    EXISTS (SELECT FROM events e
+            WHERE t.dedupe_key = concat(e.kind, ':', e.source, ':', e.event_id))
+    OR EXISTS (SELECT FROM purchases p
+               WHERE t.dedupe_key = concat('purchase:', p.source, ':', p.order_no))
+    OR EXISTS (SELECT FROM cart_changes c
+               WHERE t.dedupe_key = concat('cart:', c.source, ':', c.cart_id))
+"""
+_GIVING = ", ".join(
+    f"""
+    {name} AS (
+        UPDATE {table} SET contact_id = :gone
+        WHERE contact_id = :kept AND (id = ANY(:{name}) OR identity_id = ANY(:identities))
+        RETURNING *
+    )
+    """
+    for name, table in merging.MOVES.items()
+    if name not in ("identities", "entries")
+)
+_GIVE_BACK = text(
+    f"""
+    WITH identities AS (
+        UPDATE contact_identity SET contact_id = :gone
+        WHERE id = ANY(:identities) AND contact_id = :kept
+    ), {_GIVING}, entries AS (
+        UPDATE timeline_entry t SET contact_id = :gone
+        WHERE contact_id = :kept AND (t.id = ANY(:entries) OR {_TOLD})
+    ), earlier AS (
+        UPDATE contact SET merged_into_id = :gone WHERE id IN (
+            SELECT gone_contact_id FROM contact_merge
+            WHERE kept_contact_id = :gone AND undone_at IS NULL)
+    )
+    UPDATE contact SET merged_into_id = NULL WHERE id = :gone
+    """
+)
+_LOCK = text("SELECT id, merged_into_id FROM contact WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_LATER_MEMBERS = text(
+    """
+    SELECT moved -> 'member' FROM contact_merge
+    WHERE kept_contact_id = :kept AND id > :id AND undone_at IS NULL
+      AND jsonb_typeof(moved -> 'member') = 'object'
+    ORDER BY id
+    """
+)
+_REPORTS = text(
+    """
+    SELECT contact_id, kind, occurred_at, event_id, body FROM source_event
+    WHERE contact_id = ANY(:ids) AND kind IN ('member', 'points') ORDER BY id
+    """
+)
+_BEARERS = text(
+    """
+    SELECT value, contact_id FROM contact_identity
+    WHERE kind = 'member_no' AND contact_id = ANY(:ids)
+    """
+)
+# What was refused while they were one holds for both: nobody is written to against her word.
+_PART_OPT_OUTS = text(
+    """
+    WITH theirs AS (
+        SELECT * FROM jsonb_populate_recordset(NULL::opt_out, CAST(:theirs AS jsonb))
+    ), own AS (
+        SELECT * FROM jsonb_populate_recordset(NULL::opt_out, CAST(:own AS jsonb))
+    ), borrowed AS (
+        SELECT o.channel FROM opt_out o JOIN theirs t
+            ON t.channel = o.channel AND t.event_key = o.event_key
+        WHERE o.contact_id = :kept
+          AND NOT EXISTS (SELECT FROM own w
+                          WHERE w.channel = o.channel AND w.event_key = o.event_key)
+    ), shared AS (
+        SELECT :gone AS contact_id, channel, is_out, source, said_at, words, event_key
+        FROM opt_out WHERE contact_id = :kept AND is_out AND said_at >= :merged_at
+        UNION ALL
+        SELECT :gone, channel, is_out, source, said_at, words, event_key FROM theirs
+    ), given AS (
+        INSERT INTO opt_out (contact_id, channel, is_out, source, said_at, words, event_key)
+        SELECT DISTINCT ON (channel) * FROM shared ORDER BY channel, said_at DESC, event_key DESC
+        ON CONFLICT (contact_id, channel) DO NOTHING
+    ), restored AS (
+        UPDATE opt_out o SET is_out = w.is_out, source = w.source, said_at = w.said_at,
+            words = w.words, event_key = w.event_key
+        FROM own w JOIN borrowed b USING (channel)
+        WHERE o.contact_id = :kept AND o.channel = w.channel
+    )
+    DELETE FROM opt_out o USING borrowed b
+    WHERE o.contact_id = :kept AND o.channel = b.channel
+      AND NOT EXISTS (SELECT FROM own w WHERE w.channel = b.channel)
+    """
+)
+_PART_REPLIES = text(
+    """
+    WITH given AS (
+        INSERT INTO contact_activity (contact_id, replied_on)
+        SELECT :gone, CAST(:theirs AS date) WHERE CAST(:theirs AS date) IS NOT NULL
+        ON CONFLICT (contact_id) DO UPDATE SET replied_on = excluded.replied_on
+    )
+    UPDATE contact_activity SET replied_on = CAST(:own AS date)
+    WHERE contact_id = :kept AND replied_on = CAST(:theirs AS date)
+    """
+)
+
+
+def unmerge(session: Session, merge_id: int, *, at: datetime) -> ContactMerge:
+    """Undo a merge: identities, facts, story and member data go back to the other contact.
+
+    UserError when there is no such merge, it is undone already, or a later one stands on it.
+    """
+    trail = session.get(ContactMerge, merge_id, with_for_update=True)
+    if trail is None or trail.undone_at is not None:
+        raise UserError("没有这条合并记录，或者已经撤销。", field="merge_id")
+    kept, gone = trail.kept_contact_id, trail.gone_contact_id
+    places: dict[int, int | None] = dict(session.execute(_LOCK, {"ids": [kept, gone]}).all())
+    if places[kept] is not None or places[gone] != kept:
+        raise UserError("请先撤销之后的合并。", field="merge_id")
+    moved = {name: trail.moved.get(name) or [] for name in merging.MOVES}
+    pair = {"kept": kept, "gone": gone}
+    session.execute(_GIVE_BACK, pair | moved)
+    trail.undone_at = at
+    # Written before anything is worked out again: the alias that came of this merge is gone.
+    session.flush()
+    _part_members(session, trail)
+    words = {
+        "theirs": json.dumps(trail.moved.get("opt_outs") or []),
+        "own": json.dumps(trail.moved.get("kept_opt_outs") or []),
+    }
+    session.execute(_PART_OPT_OUTS, pair | words | {"merged_at": trail.merged_at})
+    days = {"theirs": trail.moved.get("replied_on"), "own": trail.moved.get("kept_replied_on")}
+    session.execute(_PART_REPLIES, pair | days)
+    coupons.part_redeemers(session, [kept, gone])
+    merging.recount(session, {kept, gone})
+    changes.mark(session, (kept, gone))
+    return trail
+
+
+def _part_members(session: Session, trail: ContactMerge) -> None:
+    """Each gets the member data of before, with what was reported of each since."""
+    kept, gone = trail.kept_contact_id, trail.gone_contact_id
+    now = members.load(session, [kept]).get(kept)
+    rows: dict[int, members.Row] = {}
+    for contact_id, name in ((kept, "kept_member"), (gone, "member")):
+        before = trail.moved.get(name)
+        row = before or members.fresh(contact_id)
+        copied = {"contact_id": contact_id, "field_versions": dict(row["field_versions"])}
+        rows[contact_id] = row | copied
+    for other in session.scalars(_LATER_MEMBERS, {"kept": kept, "id": trail.id}):
+        rows[kept] = members.fold(rows[kept], other)
+    reports = session.execute(_REPORTS, {"ids": [kept, gone]}).all()
+    owners: dict[str, int] = {}
+    for report in reports:
+        version = members.version_of(report.occurred_at, report.event_id)
+        owners[report.event_id] = report.contact_id
+        for name, columns in _values(report.kind, report.body).items():
+            members.put(rows[report.contact_id], name, columns, version)
+    if now is not None:
+        _part_mobile(rows, now, owners, kept)
+    _part_numbers(session, rows)
+    members.drop(session, [kept, gone])
+    members.write(session, [row for row in rows.values() if _has_data(row)])
+
+
+def _values(kind: str, body: Mapping[str, Any]) -> dict[str, members.Row]:
+    if kind == "points":
+        balance = body.get("balance")
+        return {} if balance is None else {"points": {"points": balance}}
+    try:
+        # The number itself was taken out of the event before it was stored.
+        return members.read(body, secret_key="")
+    except UserError:
+        # Kept under rules of an earlier version that were laxer.
+        return {}
+
+
+def _part_mobile(
+    rows: dict[int, members.Row], now: members.Row, owners: Mapping[str, int], kept: int
+) -> None:
+    """A mobile that was reported since the merge is found in the row only, sealed."""
+    version = now["field_versions"].get("mobile")
+    if version is not None:
+        owner = owners.get(version[1], kept)
+        members.put(rows[owner], "mobile", {"mobile_sealed": now["mobile_sealed"]}, version)
+
+
+def _part_numbers(session: Session, rows: dict[int, members.Row]) -> None:
+    """A member number is shown by the one who bears it."""
+    bearers: dict[str, int] = dict(session.execute(_BEARERS, {"ids": sorted(rows)}).all())
+    for contact_id, row in rows.items():
+        if bearers.get(row.get("member_no") or "", contact_id) != contact_id:
+            row["member_no"] = None
+            row["field_versions"].pop("member_no", None)
+
+
+def _has_data(row: members.Row) -> bool:
+    columns: Sequence[str] = [one for many in members.FIELDS.values() for one in many]
+    return any(row.get(column) not in (None, False) for column in columns)
