@@ -106,6 +106,36 @@ STEPS: tuple[Step, ...] = (
         """,
     ),
     Step(
+        "what customers looked at, after 400 days",
+        # The newest day of each stays in contact_activity.
+        """
+        DELETE FROM material_view
+         WHERE id IN (SELECT id FROM material_view
+                       WHERE viewed_on < current_date - 400
+                       ORDER BY viewed_on LIMIT :chunk FOR UPDATE SKIP LOCKED)
+        """,
+    ),
+    Step(
+        "reports of carts nobody touched for 400 days",
+        """
+        DELETE FROM cart_change
+         WHERE id IN (SELECT h.id FROM cart_change h JOIN cart c USING (source, cart_id)
+                       WHERE c.changed_at < now() - interval '400 days'
+                       LIMIT :chunk FOR UPDATE OF h SKIP LOCKED)
+        """,
+    ),
+    Step(
+        "carts nobody touched for 400 days",
+        """
+        DELETE FROM cart
+         WHERE id IN (SELECT c.id FROM cart c
+                       WHERE c.changed_at < now() - interval '400 days'
+                         AND NOT EXISTS (SELECT FROM cart_change h
+                                          WHERE h.source = c.source AND h.cart_id = c.cart_id)
+                       LIMIT :chunk FOR UPDATE SKIP LOCKED)
+        """,
+    ),
+    Step(
         "quarantine after 90 days, and beyond its cap",
         f"""
         DELETE FROM quarantine

@@ -7,19 +7,22 @@ table that `.env.example` and the README are tested against.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import hmac
 import json
 import os
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from bot import addresses
 from bot.errors import SettingsError
 
 WECOM_API_BASE_URL = "https://qyapi.weixin.qq.com"
+OFFICIAL_ACCOUNT_API_BASE_URL = "https://api.weixin.qq.com"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,32 @@ SETTINGS: tuple[Setting, ...] = (
         "generated into VAR_DIR in the sandbox; required otherwise",
         "HMAC key with which POS, ERP and mall sign /api/v1/events; 32 or more random characters",
     ),
+    Setting(
+        "SMS_GATEWAY_URL",
+        "unset: no SMS is sent",
+        "address of the SMS gateway; it is asked at /messages below it",
+    ),
+    Setting("SMS_ACCOUNT", "unset: no SMS is sent", "account at the SMS gateway"),
+    Setting(
+        "SMS_SECRET",
+        "unset: no SMS is sent",
+        "HMAC key with which every request to the SMS gateway is signed",
+    ),
+    Setting(
+        "OFFICIAL_ACCOUNT_APP_ID",
+        "unset: no template message is sent",
+        "app id of the brand's official account (公众号), starts with wx",
+    ),
+    Setting(
+        "OFFICIAL_ACCOUNT_SECRET",
+        "unset: no template message is sent",
+        "app secret of the official account",
+    ),
+    Setting(
+        "OFFICIAL_ACCOUNT_API_BASE_URL",
+        OFFICIAL_ACCOUNT_API_BASE_URL,
+        "the platform of official accounts",
+    ),
 )
 
 _CORP_NAMES = (
@@ -87,13 +116,13 @@ _CORP_NAMES = (
     "WECOM_CALLBACK_AES_KEY",
 )
 _WECOM_NAMES = (*_CORP_NAMES, "WECOM_API_BASE_URL")
+_SMS_NAMES = ("SMS_GATEWAY_URL", "SMS_ACCOUNT", "SMS_SECRET")
+_OFFICIAL_ACCOUNT_NAMES = ("OFFICIAL_ACCOUNT_APP_ID", "OFFICIAL_ACCOUNT_SECRET")
+_CARRIER_NAMES = (*_SMS_NAMES, *_OFFICIAL_ACCOUNT_NAMES, "OFFICIAL_ACCOUNT_API_BASE_URL")
 # Who can guess one of them can sign in as anybody, or post purchases.
 _KEY_NAMES = ("SECRET_KEY", "EVENTS_SECRET")
 _SHORTEST_KEY = 32
-# user:password@ (a password may hold anything but an @), then the host and its port.
-_AUTHORITY = re.compile(
-    r"(?:[^@/?]*(?::[^@]*)?@)?(?:\[[^\]]*\]|[^:/?\[\]]*)(?::(?P<port>[^/?]*))?(?:[/?].*)?"
-)
+_SHORTEST_CARRIER_KEY = 16
 
 
 @dataclass(frozen=True)
@@ -109,6 +138,24 @@ class WeComSettings:
 
 
 @dataclass(frozen=True)
+class SmsSettings:
+    """One account at an SMS gateway (短信网关)."""
+
+    gateway_url: str
+    account: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class OfficialAccountSettings:
+    """One official account (公众号), for its template messages."""
+
+    api_base_url: str
+    app_id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything the environment decides; checked once, then never changed."""
 
@@ -121,6 +168,9 @@ class Settings:
     wecom: WeComSettings
     events_secret: str = field(repr=False)
     sandbox: bool
+    #: None: the brand has no such channel, and what was meant for it ends with that reason.
+    sms: SmsSettings | None = None
+    official_account: OfficialAccountSettings | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -133,20 +183,23 @@ class Settings:
         given = {name: value.strip() for name, value in source.items()}
         _refuse_unknown_wecom_names(given)
         values = {name: value for name, value in given.items() if value}
-        port = _port(values.get("PORT", "8000"))
+        port = addresses.port(values.get("PORT", "8000"))
         var_dir = Path(values.get("VAR_DIR", "./var")).expanduser().absolute()
         sandbox = not any(name in values for name in _WECOM_NAMES)
         if sandbox:
             values = {**_sandbox_secrets(var_dir), **values}
             values["WECOM_API_BASE_URL"] = f"http://127.0.0.1:{port}/sandbox/platform"
+            _refuse_real_carriers(values)
+            carriers = pretend_carriers(f"http://127.0.0.1:{port}/sandbox", values["SECRET_KEY"])
         else:
             _require_all(values)
+            carriers = _sms(values), _official_account(values)
         return cls(
-            database_url=_database_url(values.get("DATABASE_URL")),
-            redis_url=_redis_url(values.get("REDIS_URL")),
+            database_url=addresses.database_url(values.get("DATABASE_URL")),
+            redis_url=addresses.redis_url(values.get("REDIS_URL")),
             var_dir=var_dir,
             port=port,
-            public_base_url=_http_url(
+            public_base_url=addresses.http_url(
                 "PUBLIC_BASE_URL",
                 values.get("PUBLIC_BASE_URL", f"http://127.0.0.1:{port}"),
             ),
@@ -154,7 +207,20 @@ class Settings:
             wecom=_wecom(values),
             events_secret=values["EVENTS_SECRET"],
             sandbox=sandbox,
+            sms=carriers[0],
+            official_account=carriers[1],
         )
+
+
+def pretend_carriers(
+    sandbox_url: str, secret_key: str
+) -> tuple[SmsSettings | None, OfficialAccountSettings | None]:
+    """The SMS gateway and the official account inside the sandbox at `sandbox_url`."""
+    secret = hmac.new(secret_key.encode(), b"sandbox carriers", hashlib.sha256).hexdigest()
+    return (
+        SmsSettings(f"{sandbox_url}/sms", "sandbox", secret),
+        OfficialAccountSettings(f"{sandbox_url}/mp", f"wx{secret[:16]}", secret),
+    )
 
 
 def environment_for_children(extra: Mapping[str, str]) -> dict[str, str]:
@@ -200,7 +266,7 @@ def _wecom(values: Mapping[str, str]) -> WeComSettings:
             f"WECOM_CALLBACK_AES_KEY must be 43 letters and digits, {len(aes_key)} were given"
         )
     return WeComSettings(
-        api_base_url=_http_url(
+        api_base_url=addresses.http_url(
             "WECOM_API_BASE_URL", values.get("WECOM_API_BASE_URL", WECOM_API_BASE_URL)
         ),
         corp_id=corp_id,
@@ -211,56 +277,57 @@ def _wecom(values: Mapping[str, str]) -> WeComSettings:
     )
 
 
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise SettingsError("PORT must be a number from 1 to 65535")
-    return int(text)
+def _refuse_real_carriers(values: Mapping[str, str]) -> None:
+    given = [name for name in _CARRIER_NAMES if name in values]
+    if given:
+        raise SettingsError(
+            f"{', '.join(given)} would write to real people from the sandbox:"
+            " set the WECOM_* of a corp first, or unset it"
+        )
 
 
-def _http_url(name: str, text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        wrong = parts.scheme not in ("http", "https") or not parts.hostname
-        wrong = wrong or bool(parts.query or parts.fragment) or parts.port == 0
-    except ValueError:
-        wrong = True
-    if wrong:
-        raise SettingsError(f"{name} must be an address such as https://daogou.example.com")
-    return text.rstrip("/")
-
-
-def _database_url(text: str | None) -> str | None:
-    if text is None:
+def _sms(values: Mapping[str, str]) -> SmsSettings | None:
+    if not _all_or_none(values, _SMS_NAMES, _SMS_NAMES):
         return None
-    match = re.match(r"(postgresql|postgres|postgresql\+psycopg)://(.+)", text)
-    if match is None or not _has_good_port(match[2]):
-        # The value is not shown, for it may hold a password.
+    if len(values["SMS_SECRET"]) < _SHORTEST_CARRIER_KEY:
         raise SettingsError(
-            "DATABASE_URL must be postgresql://user:password@host:5432/name,"
-            " with a port from 1 to 65535"
+            f"SMS_SECRET must be at least {_SHORTEST_CARRIER_KEY} characters,"
+            f" {len(values['SMS_SECRET'])} were given"
         )
-    return f"postgresql://{match[2]}"
-
-
-def _redis_url(text: str | None) -> str | None:
-    match = re.match(r"(rediss?|unix)://(.+)", text or "")
-    is_wrong = match is None or (match[1] != "unix" and not _has_good_port(match[2]))
-    if text is not None and is_wrong:
-        raise SettingsError(
-            "REDIS_URL must be redis://host:6379/0 (or rediss://, unix://),"
-            " with a port from 1 to 65535"
-        )
-    return text
-
-
-def _has_good_port(rest: str) -> bool:
-    found = _AUTHORITY.fullmatch(rest)
-    if found is None:
-        return False
-    port = found["port"]
-    return port is None or (
-        re.fullmatch(r"[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535
+    return SmsSettings(
+        addresses.http_url("SMS_GATEWAY_URL", values["SMS_GATEWAY_URL"]),
+        values["SMS_ACCOUNT"],
+        values["SMS_SECRET"],
     )
+
+
+def _official_account(values: Mapping[str, str]) -> OfficialAccountSettings | None:
+    optional = (*_OFFICIAL_ACCOUNT_NAMES, "OFFICIAL_ACCOUNT_API_BASE_URL")
+    if not _all_or_none(values, optional, _OFFICIAL_ACCOUNT_NAMES):
+        return None
+    app_id = values["OFFICIAL_ACCOUNT_APP_ID"]
+    if not re.fullmatch(r"wx[A-Za-z0-9]{1,62}", app_id):
+        raise SettingsError("OFFICIAL_ACCOUNT_APP_ID must be wx with letters and digits behind it")
+    return OfficialAccountSettings(
+        addresses.http_url(
+            "OFFICIAL_ACCOUNT_API_BASE_URL",
+            values.get("OFFICIAL_ACCOUNT_API_BASE_URL", OFFICIAL_ACCOUNT_API_BASE_URL),
+        ),
+        app_id,
+        values["OFFICIAL_ACCOUNT_SECRET"],
+    )
+
+
+def _all_or_none(values: Mapping[str, str], names: Sequence[str], required: Sequence[str]) -> bool:
+    """Whether a channel is set; half of it is an error."""
+    given = [name for name in names if name in values]
+    missing = [name for name in required if name not in values]
+    if given and missing:
+        raise SettingsError(
+            f"{given[0]} is set, so {', '.join(missing)} must be set too"
+            f" (or unset {', '.join(given)})"
+        )
+    return bool(given)
 
 
 def _sandbox_secrets(var_dir: Path) -> dict[str, str]:

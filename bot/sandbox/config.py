@@ -40,3 +40,10 @@ class SandboxConfig:
     on_night: Callable[[date], None] | None = None
     on_morning: Callable[[date], None] | None = None
     senders: int = 16
+    #: The pretend SMS gateway and official account; with an empty secret they let nobody in.
+    sms_account: str = "sandbox"
+    sms_secret: str = field(default="", repr=False)
+    #: Where the gateway reports and brings replies; empty: nowhere.
+    sms_reports_url: str = ""
+    official_account_app_id: str = ""
+    official_account_secret: str = field(default="", repr=False)

@@ -28,6 +28,10 @@ KNOBS: dict[str, Any] = {
     "archive_is_on": False,
     "console_welcome": False,  # HQ set a welcome in the console: events carry no code
     "accept_after": None,  # None: as configured
+    # mass messages and moments
+    "mass_wait": 1.0,  # seconds in which a new mass message answers 41063 to questions
+    "mass_per_month": None,  # None: as many a customer as the month has days
+    "moment_wait": 2.0,  # seconds until the job of a new moment is done
     # 微信客服
     "kf_page_size": 1000,
     "kf_empty_pages": 0,  # how many empty pages with has_more=1 come before the real one

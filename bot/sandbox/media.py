@@ -19,6 +19,8 @@ _LIMITS = {
     "video": (10 * _MIB, 45001),
     "file": (20 * _MIB, 45001),
 }
+# What was uploaded for moments is another kind: it cannot go into a chat, nor the other way round.
+FOR_MOMENTS = "moment_"
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
@@ -38,6 +40,25 @@ def upload(town: Town, db: sqlite3.Connection, ask: Ask) -> dict[str, Any]:
     media_id = new_id("3", 66)
     _keep(town, db, media_id, kind, one)
     return {"type": kind, "media_id": media_id, "created_at": str(int(town.now()))}
+
+
+def upload_attachment(town: Town, db: sqlite3.Connection, ask: Ask) -> dict[str, Any]:
+    """media/upload_attachment: a picture or film that is good for moments only."""
+    kind = ask.args.get("media_type", "")
+    if kind not in ("image", "video"):
+        raise Refusal(40004, "invalid media type")
+    if ask.args.get("attachment_type") != "1":
+        raise Refusal(41072, "invalid attachment_type")
+    one = _single(ask)
+    if not 5 < len(one.data) <= 10 * _MIB:
+        raise Refusal(41080, "invalid attachment size")
+    if kind == "image" and not one.data.startswith(_PICTURE_STARTS):
+        raise Refusal(40004, "not a JPG or PNG")
+    if kind == "video" and one.data[4:8] != b"ftyp":
+        raise Refusal(41090, "not an MP4")
+    media_id = new_id("W", 64)
+    _keep(town, db, media_id, FOR_MOMENTS + kind, one)
+    return {"type": kind, "media_id": media_id, "created_at": int(town.now())}
 
 
 def upload_image(town: Town, db: sqlite3.Connection, ask: Ask) -> dict[str, Any]:

@@ -6,7 +6,10 @@ import json
 import sqlite3
 from typing import Any
 
-_KINDS = ("welcome_sent", "app_message", "card_updated", "tag_marked", "kf_message")
+_KINDS = (
+    "welcome_sent", "app_message", "card_updated", "tag_marked", "kf_message", "mass_delivered",
+    "group_message_delivered", "moment_published",
+)  # fmt: skip
 _NEWEST = 4
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from bot.errors import UserError
-from bot.sandbox import kf, knobs, news, till
+from bot.sandbox import kf, knobs, mass_actors, news, notices, till
 from bot.sandbox.actors import guide, person
 from bot.sandbox.town import Town
 
@@ -18,7 +18,7 @@ _CONVERSATIONS = 20
 
 def customer_phone(town: Town, external_userid: str) -> dict[str, Any]:
     """One customer's WeChat: {customer, chats: [{userid, name, stage, messages}], kf: [...],
-    orders: [...]}."""
+    notices: [...], orders: [...]}."""
     bought = till.orders(town, external_userid)
     with town.read() as db:
         row = person(db, external_userid)
@@ -43,6 +43,7 @@ def customer_phone(town: Town, external_userid: str) -> dict[str, Any]:
                 for pair in pairs
             ],
             "kf": [_kf_chat(db, one, external_userid) for one in _kf_accounts(db)],
+            "notices": notices.of(db, external_userid),
             "orders": bought,
         }
 
@@ -104,7 +105,8 @@ def _kf_chat(db: sqlite3.Connection, account: Any, external_userid: str) -> dict
 
 
 def guide_phone(town: Town, userid: str) -> dict[str, Any]:
-    """One guide's WeCom: {guide, app: [messages and cards], requests, customers, kf}."""
+    """One guide's WeCom: {guide, app: [messages and cards], requests, customers, outgoing (what
+    waits for her to send or publish), kf}."""
     with town.read() as db:
         member = guide(db, userid)
         rows = db.execute(
@@ -125,6 +127,7 @@ def guide_phone(town: Town, userid: str) -> dict[str, Any]:
             "app": [_app_message(row) for row in reversed(rows)],
             "requests": [one for one in people if one["stage"] in ("half", "asked")],
             "customers": [one for one in people if one["stage"] == "friend"],
+            "outgoing": mass_actors.waiting_for(db, member["userid"]),
             "kf": _servicer_chats(db, member["userid"]),
         }
 

@@ -82,6 +82,28 @@ CREATE TABLE IF NOT EXISTS media (
     media_id TEXT PRIMARY KEY, kind TEXT NOT NULL, filename TEXT NOT NULL, content_type TEXT,
     data BLOB NOT NULL, created_at REAL NOT NULL);
 
+CREATE TABLE IF NOT EXISTS mass_message (
+    msgid TEXT PRIMARY KEY, chat_type TEXT NOT NULL, content TEXT NOT NULL, parts TEXT NOT NULL,
+    created_at REAL NOT NULL, is_cancelled INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS mass_message_at ON mass_message (created_at);
+CREATE TABLE IF NOT EXISTS mass_sender (
+    msgid TEXT NOT NULL, userid TEXT NOT NULL COLLATE NOCASE, sent_at REAL,
+    PRIMARY KEY (msgid, userid));
+CREATE INDEX IF NOT EXISTS mass_sender_waiting ON mass_sender (userid) WHERE sent_at IS NULL;
+CREATE TABLE IF NOT EXISTS mass_receiver (
+    msgid TEXT NOT NULL, userid TEXT NOT NULL COLLATE NOCASE, external_userid TEXT NOT NULL,
+    status INTEGER NOT NULL, sent_at REAL, PRIMARY KEY (msgid, external_userid));
+CREATE INDEX IF NOT EXISTS mass_receiver_sent ON mass_receiver (external_userid, sent_at);
+CREATE TABLE IF NOT EXISTS moment (
+    moment_id TEXT PRIMARY KEY, jobid TEXT NOT NULL UNIQUE, content TEXT NOT NULL,
+    parts TEXT NOT NULL, invalid_users TEXT NOT NULL, created_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS moment_at ON moment (created_at);
+CREATE TABLE IF NOT EXISTS moment_publisher (
+    moment_id TEXT NOT NULL, userid TEXT NOT NULL COLLATE NOCASE, published_at REAL,
+    PRIMARY KEY (moment_id, userid));
+CREATE INDEX IF NOT EXISTS moment_publisher_waiting ON moment_publisher (userid)
+    WHERE published_at IS NULL;
+
 CREATE TABLE IF NOT EXISTS kf_account (
     open_kfid TEXT PRIMARY KEY, name TEXT NOT NULL, avatar TEXT NOT NULL,
     is_granted INTEGER NOT NULL, sort INTEGER NOT NULL);
@@ -115,10 +137,20 @@ CREATE TABLE IF NOT EXISTS call_block (name TEXT PRIMARY KEY, until REAL NOT NUL
 CREATE TABLE IF NOT EXISTS call_log (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, api TEXT NOT NULL, errcode INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS call_log_api ON call_log (api);
+CREATE TABLE IF NOT EXISTS sms_message (
+    message_id TEXT PRIMARY KEY, id TEXT NOT NULL, mobile TEXT NOT NULL, params TEXT NOT NULL,
+    at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sms_block (mobile TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS customer_mobile ON customer (mobile) WHERE mobile IS NOT NULL;
+CREATE TABLE IF NOT EXISTS mp_token (
+    token TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mp_stranger (external_userid TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS effect (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL,
     external_userid TEXT NOT NULL, payload TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS effect_kind ON effect (kind);
+CREATE INDEX IF NOT EXISTS effect_notice ON effect (external_userid, id)
+    WHERE kind IN ('sms_sent', 'sms_reply', 'template_sent');
 CREATE TRIGGER IF NOT EXISTS effect_stays BEFORE UPDATE ON effect
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS effect_is_kept BEFORE DELETE ON effect

@@ -17,7 +17,7 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
-from bot.sandbox import login, phones, qr, world_api
+from bot.sandbox import login, official_account, phones, qr, sms, world_api
 from bot.sandbox.calls import CALLS
 from bot.sandbox.config import SandboxConfig
 from bot.sandbox.fields import Upload
@@ -59,6 +59,8 @@ def create_sandbox(config: SandboxConfig) -> Flask:
     app.register_blueprint(_pages(town))
     app.register_blueprint(world_api.blueprint(town))
     app.register_blueprint(phones.blueprint(town))
+    app.register_blueprint(sms.blueprint(town))
+    app.register_blueprint(official_account.blueprint(town))
     return app
 
 
@@ -118,9 +120,9 @@ def _pages(town: Town) -> Blueprint:
 
 def _safe_type(kind: str, data: bytes) -> str:
     """Pictures and films as such; whatever else was uploaded is never shown as a page."""
-    if kind in ("image", "picture"):
+    if kind in ("image", "picture", "moment_image"):
         return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
-    return "video/mp4" if kind == "video" else "application/octet-stream"
+    return "video/mp4" if kind in ("video", "moment_video") else "application/octet-stream"
 
 
 def _authorize(town: Town) -> AnyResponse:

@@ -1,4 +1,4 @@
-"""The shop's till (收银): purchases, refunds and member cards, reported as a POS would."""
+"""The shop's till (收银): what it sells and knows of people, reported as a POS or mall would."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bot.clock import SHANGHAI
 from bot.errors import UserError
 from bot.sandbox import callbacks
 from bot.sandbox.actors import person
+from bot.sandbox.official_account import openid_of
 from bot.sandbox.town import Town, dump
 
 # What a till may know a person by, the surest first.
@@ -71,8 +72,139 @@ def enroll(town: Town, external_userid: str, **facts: Any) -> None:
     with town.read() as db:
         row = person(db, external_userid)
     known = {"member_no": row["member_no"], "mobile": row["mobile"], "name": row["name"]}
+    # Her card is bound to the official account, as brands do it at the counter.
+    known["openid"] = openid_of(external_userid)
     event = {"type": "member", **{key: value for key, value in known.items() if value}, **facts}
     _report(town, external_userid, event, f"member-{secrets.token_hex(8)}", "", None)
+
+
+def fill_cart(
+    town: Town,
+    external_userid: str,
+    lines: Sequence[Mapping[str, Any]],
+    *,
+    cart_id: str = "",
+    who: str = "",
+    occurred_at: datetime | None = None,
+) -> str:
+    """Goods are put into a cart of the mall; returns its number."""
+    number = cart_id or f"GWC{secrets.token_hex(6)}"
+    event = {"type": "cart", "cart_id": number, "state": "added", "lines": list(lines)}
+    _report(town, external_userid, event, _id("cart"), who, occurred_at)
+    return number
+
+
+def end_cart(
+    town: Town,
+    external_userid: str,
+    cart_id: str,
+    state: str,
+    *,
+    who: str = "",
+    occurred_at: datetime | None = None,
+) -> None:
+    """A cart is paid (`bought`) or emptied (`removed`)."""
+    event = {"type": "cart", "cart_id": cart_id, "state": state}
+    _report(town, external_userid, event, _id("cart"), who, occurred_at)
+
+
+def change_points(
+    town: Town,
+    external_userid: str,
+    delta: int,
+    *,
+    who: str = "",
+    occurred_at: datetime | None = None,
+    **facts: Any,
+) -> None:
+    """Points are won or spent (facts: balance, expires_on, reason)."""
+    event = {"type": "points", "delta": delta, **facts}
+    _report(town, external_userid, event, _id("points"), who, occurred_at)
+
+
+def tell_coupon(
+    town: Town,
+    external_userid: str,
+    coupon_no: str,
+    state: str,
+    *,
+    who: str = "",
+    occurred_at: datetime | None = None,
+    **facts: Any,
+) -> None:
+    """A coupon is issued, redeemed or expired (facts: template, value_fen, expires_on …)."""
+    event = {"type": "coupon", "coupon_no": coupon_no, "state": state, **facts}
+    _report(town, external_userid, event, _id("coupon"), who, occurred_at)
+
+
+def visit(
+    town: Town,
+    external_userid: str,
+    store: str,
+    *,
+    kind: str = "到店",
+    who: str = "",
+    occurred_at: datetime | None = None,
+) -> None:
+    """The customer comes to a store."""
+    event = {"type": "visit", "store": store, "kind": kind}
+    _report(town, external_userid, event, _id("visit"), who, occurred_at)
+
+
+def view(
+    town: Town,
+    external_userid: str,
+    material: str,
+    *,
+    seconds: int | None = None,
+    who: str = "",
+    occurred_at: datetime | None = None,
+) -> None:
+    """The customer looks at material."""
+    event = {"type": "view", "material": material, "seconds": seconds}
+    _report(town, external_userid, event, _id("view"), who, occurred_at)
+
+
+def move_order(
+    town: Town,
+    external_userid: str,
+    order_no: str,
+    *,
+    guide: str | None = None,
+    store: str | None = None,
+    occurred_at: datetime | None = None,
+) -> None:
+    """An order is given to another guide or store."""
+    event = {"type": "purchase_moved", "order_no": order_no, "guide": guide, "store": store}
+    _report(town, external_userid, event, _id("moved"), "", occurred_at)
+
+
+def merge_cards(
+    town: Town,
+    external_userid: str,
+    member_no: str,
+    merged_member_no: str,
+    *,
+    occurred_at: datetime | None = None,
+) -> None:
+    """Two member cards of one person become one."""
+    cards = {"member_no": member_no, "merged_member_no": merged_member_no}
+    _report(
+        town, external_userid, {"type": "member_merged", **cards}, _id("merged"), "", occurred_at
+    )
+
+
+def opt_out(
+    town: Town,
+    external_userid: str,
+    channel: str,
+    *,
+    is_out: bool = True,
+    occurred_at: datetime | None = None,
+) -> None:
+    """The customer tells the shop what she does not want any more, or wants again."""
+    event = {"type": "opt_out", "channel": channel, "is_out": is_out}
+    _report(town, external_userid, event, _id("opt_out"), "", occurred_at)
 
 
 def orders(town: Town, external_userid: str) -> list[dict[str, Any]]:
@@ -109,6 +241,10 @@ def _order(event: Mapping[str, Any], at: float) -> dict[str, Any]:
         "names": [str(line.get("name", "")) for line in event["lines"]],
         "amount_fen": event["amount_fen"],
     }
+
+
+def _id(kind: str) -> str:
+    return f"{kind}-{secrets.token_hex(8)}"
 
 
 def _report(

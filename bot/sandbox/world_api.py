@@ -11,7 +11,17 @@ from flask import Blueprint, Response, jsonify, request
 
 from bot.clock import business_day
 from bot.errors import UserError
-from bot.sandbox import actors, guide_actors, kf_actors, knobs, phone_state, till
+from bot.sandbox import (
+    actors,
+    guide_actors,
+    kf_actors,
+    knobs,
+    mass_actors,
+    official_account,
+    phone_state,
+    sms,
+    till,
+)
 from bot.sandbox.town import Town
 
 # name -> what a person does. The JSON body of POST /api/do/<name> is its keyword arguments.
@@ -27,6 +37,8 @@ ACTS: dict[str, Callable[..., Any]] = {
     "enter_app": guide_actors.enter_app,
     "subscribe": guide_actors.subscribe,
     "click_card": guide_actors.click_card,
+    "confirm_mass": mass_actors.confirm_mass,
+    "publish_moment": mass_actors.publish_moment,
     "edit_remark": guide_actors.edit_remark,
     "edit_tags": guide_actors.edit_tags,
     "console_adds_tags": guide_actors.console_adds_tags,
@@ -41,6 +53,18 @@ ACTS: dict[str, Callable[..., Any]] = {
     "buy": till.buy,
     "refund": till.refund,
     "enroll": till.enroll,
+    "fill_cart": till.fill_cart,
+    "end_cart": till.end_cart,
+    "change_points": till.change_points,
+    "tell_coupon": till.tell_coupon,
+    "visit": till.visit,
+    "view": till.view,
+    "move_order": till.move_order,
+    "merge_cards": till.merge_cards,
+    "opt_out": till.opt_out,
+    "sms_reply": sms.reply,
+    "mp_subscribe": official_account.subscribe,
+    "mp_unsubscribe": official_account.unsubscribe,
     "turn_knobs": knobs.turn,
     "reset_knobs": knobs.reset,
     "add_fault": knobs.add_fault,

@@ -7,13 +7,9 @@ its API groups end in `_request`, which here leads to the gateway's one path.
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import requests
-import urllib3.exceptions
 from wechatpy.session import SessionStorage
 from wechatpy.work import WeChatClient
 
@@ -22,15 +18,14 @@ from bot.settings import WeComSettings
 from bot.wecom import wire
 from bot.wecom.bodies import freeze
 from bot.wecom.errcodes import error_for
+from bot.wecom.exchange import TIMEOUT, Files, Timeout, errcode_of, exchange
 
-Timeout = tuple[float, float]
+__all__ = ["TIMEOUT", "Client", "Files", "NoStorage", "Timeout"]
+
 Route = Callable[..., dict[str, Any]]
-Files = Mapping[str, tuple[str, bytes, str]]
-
-TIMEOUT: Timeout = (2.0, 5.0)
 
 
-class _NoStorage(SessionStorage):  # type: ignore[misc]
+class NoStorage(SessionStorage):  # type: ignore[misc]
     """wechatpy wants a place for tokens; ours is PostgreSQL, so it gets one that keeps nothing."""
 
     def get(self, key: str, default: object = None) -> object:
@@ -50,7 +45,7 @@ class Client(WeChatClient):  # type: ignore[misc]
         super().__init__(
             wecom.corp_id,
             wecom.app_secret,
-            session=_NoStorage(),
+            session=NoStorage(),
             timeout=TIMEOUT,
             auto_retry=False,
         )
@@ -101,53 +96,21 @@ class Client(WeChatClient):  # type: ignore[misc]
         timeout: Timeout = TIMEOUT,
     ) -> dict[str, Any]:
         """One request and its JSON object; everything else is WeComUnavailable."""
-        content: bytes | None = None
-        problem = ""
-        try:
-            with self._http.request(
-                method,
-                self.API_BASE_URL + api,
-                params=params,
-                data=body,
-                files=files,
-                headers={"Content-Type": "application/json"} if body is not None else None,
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                if response.status_code == 200:
-                    content = wire.read_limited(response)
-                    problem = "the answer is too large or compressed"
-                else:
-                    problem = f"HTTP {response.status_code}"
-        except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
-            problem = "timeout"
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            http.client.HTTPException,
-            OSError,
-            ValueError,
-        ) as error:
-            # Only the name: texts of these exceptions hold the address with the token.
-            problem = f"connection failed ({type(error).__name__})"
-        # Raised outside the handlers, so that nothing with an address hangs on to the exception.
-        if content is None:
-            raise WeComUnavailable(api, None, problem)
-        reply = _decode(content)
-        if reply is None:
-            raise WeComUnavailable(api, None, "the answer is not a JSON object")
-        return reply
+        return exchange(
+            self._http,
+            method,
+            self.API_BASE_URL + api,
+            api=api,
+            params=params,
+            body=body,
+            files=files,
+            timeout=timeout,
+        )
 
     @staticmethod
     def errcode_of(api: str, reply: Mapping[str, Any]) -> int:
         """The errcode as a number; without a readable one nothing is known about the effect."""
-        value = reply.get("errcode")
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 12:
-            return int(value)
-        raise WeComUnavailable(api, None, "the answer holds no errcode")
+        return errcode_of(api, reply)
 
     def _request(self, method: str, url_or_endpoint: str, **kwargs: Any) -> Any:
         # Reached from wechatpy's API groups only.
@@ -166,29 +129,3 @@ class Client(WeChatClient):  # type: ignore[misc]
         )
         processor = kwargs.get("result_processor")
         return processor(reply) if processor else reply
-
-
-def _decode(content: bytes) -> dict[str, Any] | None:
-    try:
-        # Nicknames bring raw control letters and broken UTF-8; the page of 100 customers around
-        # such a one must stay readable.
-        value = json.loads(content.decode("utf-8", "replace"), strict=False)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    cleaned: dict[str, Any] = _clean(value)
-    return cleaned
-
-
-def _clean(value: Any) -> Any:
-    """Without what PostgreSQL cannot store as text: NUL, and halves of surrogate pairs."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value.replace("\0", "")
-        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_clean(one) for one in value]
-    if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
-    return value

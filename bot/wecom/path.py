@@ -11,7 +11,15 @@ from typing import Any
 
 from bot.clock import Clock
 from bot.errors import RateLimited, TokenRejected, WeComUnavailable
-from bot.limiter import BLOCK_SECONDS, CONCURRENCY, LIMITS, UNCOUNTED, Limit, Limiter
+from bot.limiter import (
+    BLOCK_SECONDS,
+    CONCURRENCY,
+    LIMITS,
+    OWN_LIMITS,
+    UNCOUNTED,
+    Limit,
+    Limiter,
+)
 from bot.settings import WeComSettings
 from bot.wecom.client import TIMEOUT, Client, Files, Timeout
 from bot.wecom.errcodes import TOKEN_ERRCODES, error_for
@@ -135,7 +143,7 @@ class CallPath:
             # No frequency of its own, but it can be blocked, so it asks with one wide limit.
             limits = [Limit(key, 1.0, 100_000)]
         else:
-            limits = [row.on(key) for row in LIMITS["api"]]
+            limits = [row.on(key) for row in (*LIMITS["api"], *OWN_LIMITS.get(api, ()))]
         for userid in dict.fromkeys(one.lower() for one in members):
             limits += [row.on(f"{key}:{userid}") for row in LIMITS["member"]]
         return limits

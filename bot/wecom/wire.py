@@ -96,7 +96,7 @@ class DeadlineAdapter(HTTPAdapter):
 class _NoSecrets(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         line = record.getMessage()
-        return not any(name in line for name in ("access_token", "corpsecret", "code="))
+        return not any(name in line for name in ("access_token", "secret=", "code="))
 
 
 _NO_SECRETS = _NoSecrets()

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import select, text
 
 from bot import inbox, outbox, retention, runs
+from bot.crm import intake
+from bot.crm.models import Cart, CartChange, ContactActivity, MaterialView
 from bot.db import transaction
 from bot.inbox import Inbox, Quarantine
 from bot.outbox import Outbox
@@ -132,3 +134,37 @@ def test_many_old_rows_go_in_small_transactions(sessions):
 
     assert retention.purge(sessions, chunk=3) == 7
     assert retention.purge(sessions, chunk=3) == 0
+
+
+def test_what_customers_looked_at_goes_after_400_days_and_the_day_of_it_stays(sessions):
+    now = datetime.now(UTC)
+    line = {"name": "对戒", "amount_fen": 100}
+    told = [
+        {"type": "view", "material": "求婚指南", "days": 403},
+        {"type": "view", "material": "求婚指南", "days": 398},
+        {"type": "cart", "cart_id": "old", "state": "added", "lines": [line], "days": 500},
+        {"type": "cart", "cart_id": "old", "state": "removed", "days": 402},
+        {"type": "cart", "cart_id": "used", "state": "added", "lines": [line], "days": 500},
+        {"type": "cart", "cart_id": "used", "state": "removed", "days": 300},
+    ]
+    events = [
+        {
+            **{name: value for name, value in one.items() if name != "days"},
+            "id": f"e{number}",
+            "source": "mall",
+            "occurred_at": (now - timedelta(days=one["days"])).isoformat(),
+            "who": {"member_no": "M1"},
+        }
+        for number, one in enumerate(told)
+    ]
+    with transaction(sessions) as session:
+        assert intake.receive(session, events, now=now, secret_key="a key").accepted == 6
+
+    assert retention.purge(sessions, chunk=1) == 4
+    assert retention.purge(sessions) == 0
+
+    with sessions() as session:
+        assert len(session.scalars(select(MaterialView)).all()) == 1
+        assert session.scalars(select(Cart.cart_id)).all() == ["used"]
+        assert len(session.scalars(select(CartChange)).all()) == 2
+        assert session.scalars(select(ContactActivity.viewed_on)).one() is not None

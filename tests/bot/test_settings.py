@@ -186,6 +186,64 @@ def test_no_secret_is_printed() -> None:
         assert secret not in repr(settings)
 
 
+SMS = {
+    "SMS_GATEWAY_URL": "https://sms.example.com/v1/",
+    "SMS_ACCOUNT": "xinghe",
+    "SMS_SECRET": "CANARY-0123456789",
+}
+ACCOUNT = {"OFFICIAL_ACCOUNT_APP_ID": "wx0123", "OFFICIAL_ACCOUNT_SECRET": "CANARY-mp"}
+
+
+def test_a_corp_without_other_channels_has_none() -> None:
+    settings = Settings.from_env(CORP)
+    assert (settings.sms, settings.official_account) == (None, None)
+
+
+def test_the_channels_beside_wecom_are_read_and_no_secret_of_them_is_printed() -> None:
+    settings = Settings.from_env(corp_with(**SMS, **ACCOUNT))
+    assert settings.sms is not None
+    assert settings.official_account is not None
+    assert settings.sms.gateway_url == "https://sms.example.com/v1"
+    assert settings.official_account.api_base_url == "https://api.weixin.qq.com"
+    assert "CANARY" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", [*SMS, *ACCOUNT])
+def test_a_half_set_channel_names_what_is_missing(name: str) -> None:
+    given = {key: value for key, value in {**SMS, **ACCOUNT}.items() if key != name}
+    with pytest.raises(SettingsError, match=f"{name} must be set too"):
+        Settings.from_env(corp_with(**given))
+
+
+def test_the_address_of_the_official_platform_alone_is_a_half_set_channel() -> None:
+    with pytest.raises(SettingsError, match="OFFICIAL_ACCOUNT_APP_ID"):
+        Settings.from_env(corp_with(OFFICIAL_ACCOUNT_API_BASE_URL="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("SMS_GATEWAY_URL", "sms.example.com", "address"),
+        ("SMS_SECRET", "short", "16 characters, 5 were given"),
+        ("OFFICIAL_ACCOUNT_APP_ID", "ww01", "wx"),
+        ("OFFICIAL_ACCOUNT_API_BASE_URL", "ftp://x", "address"),
+    ],
+)
+def test_a_wrong_value_of_a_channel_is_named(name: str, value: str, what: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} must be .*{re.escape(what)}"):
+        Settings.from_env(corp_with(**{**SMS, **ACCOUNT, name: value}))
+
+
+def test_the_sandbox_writes_to_nobody_outside(tmp_path: Path) -> None:
+    settings = Settings.from_env({"VAR_DIR": str(tmp_path), "PORT": "8123"})
+    assert settings.sms is not None
+    assert settings.official_account is not None
+    assert settings.sms.gateway_url == "http://127.0.0.1:8123/sandbox/sms"
+    assert settings.official_account.api_base_url == "http://127.0.0.1:8123/sandbox/mp"
+    with pytest.raises(SettingsError, match="real people"):
+        Settings.from_env({"VAR_DIR": str(tmp_path), **SMS})
+
+
 def test_a_var_dir_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"^VAR_DIR must be a directory"):

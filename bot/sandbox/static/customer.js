@@ -33,7 +33,8 @@ export class CustomerPhone {
     if (!data) return [];
     const guides = data.chats.map((chat) => ({ ...chat, key: `chat:${chat.userid}` }));
     const services = data.kf.map((one) => ({ ...one, key: `kf:${one.open_kfid}`, isService: true }));
-    return [...guides, ...services];
+    const notices = data.notices.map((one) => ({ ...one, key: `notice:${one.kind}`, isService: true, isNotice: true }));
+    return [...guides, ...services, ...notices];
   }
 
   here() {
@@ -51,7 +52,9 @@ export class CustomerPhone {
       phone.show(where, { head: head("我"), body: this.lists, withTabs: true });
     } else {
       this.title = head("", { back });
-      phone.show(where, { head: this.title, body: this.thread.list, foot: composer("写点什么…", (text) => this.send(text)) });
+      // A template message is read and tapped; nobody listens to an answer.
+      const foot = where === "notice:official_account" ? undefined : composer("写点什么…", (text) => this.send(text));
+      phone.show(where, { head: this.title, body: this.thread.list, foot });
       if (where.startsWith("kf:")) this.enter(where.slice(3));
     }
     this.lists.drawnFrom = undefined;
@@ -118,7 +121,7 @@ export class CustomerPhone {
     return h("button", { type: "button", class: "row", data: { chat: chat.key }, onclick: () => this.go(chat.key) },
       h("span", { class: "row-face" }, avatar(chat.name), badge(chat.count)),
       h("span", { class: "row-text" },
-        h("span", { class: "row-name" }, chat.name, chat.isService ? h("i", { class: "kind" }, "客服") : h("i", { class: "corp" }, `@${CORP}`)),
+        h("span", { class: "row-name" }, chat.name, chat.isService ? !chat.isNotice && h("i", { class: "kind" }, "客服") : h("i", { class: "corp" }, `@${CORP}`)),
         h("span", { class: "row-line" }, line)),
       h("time", {}, chat.last ? spoken(chat.last.at, now(), { short: true }) : ""));
   }
@@ -197,7 +200,8 @@ export class CustomerPhone {
     const who = { external_userid: state.customerId };
     try {
       if (!chat) return false;
-      if (chat.isService) await act("kf_write", { ...who, open_kfid: chat.open_kfid, text });
+      if (chat.isNotice) await act("sms_reply", { ...who, text });
+      else if (chat.isService) await act("kf_write", { ...who, open_kfid: chat.open_kfid, text });
       else await act("chat", { ...who, userid: chat.userid, sender: "customer", text });
       await catchUp();
       return true;
@@ -229,5 +233,6 @@ export class CustomerPhone {
 }
 
 function serviceWords(chat) {
+  if (chat.isNotice) return chat.kind === "sms" ? "回复 TD 退订" : "来自品牌公众号";
   return ["智能助手为您服务", "智能助手为您服务", "正在为您转接同事，请稍等", "同事正在为您服务", ""][chat.state] || "官方客服";
 }

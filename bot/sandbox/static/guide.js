@@ -57,7 +57,7 @@ export class GuidePhone {
     const { where } = this.phone;
     if (where === "app") this.drawThread("app", APP, "应用消息", data.app);
     else if (where === "list") this.drawList();
-    else if (where === "customers") redraw(this.lists, [data.requests, data.customers], () => drawCustomers(this, data));
+    else if (where === "customers") redraw(this.lists, [data.requests, data.customers, data.outgoing], () => drawCustomers(this, data));
     else if (where.startsWith("person:")) this.drawPerson(where.slice(7));
     else if (where.startsWith("kf:")) this.drawService();
     else this.drawChat(where.slice(5));
@@ -87,7 +87,7 @@ export class GuidePhone {
     const { where } = this.phone;
     const data = state.guide;
     const waiting = data ? this.conversations().reduce((sum, one) => sum + one.count, 0) : 0;
-    const asking = data ? data.requests.length : 0;
+    const asking = data ? data.requests.length + data.outgoing.mass.length + data.outgoing.moments.length : 0;
     redraw(this.phone.tabbar, [where, waiting, asking], () => [
       tab("消息", ICONS.chat, where === "list", waiting, () => this.go("list")),
       tab("客户", ICONS.people, where === "customers", asking, () => this.go("customers")),

@@ -5,14 +5,34 @@ import { catchUp, now, state } from "./state.js";
 import { spoken } from "./when.js";
 
 export function drawCustomers(phone, data) {
-  const { requests, customers } = data;
+  const { requests, customers, outgoing } = data;
   return [
+    ...toSend(outgoing),
     requests.length > 0 && h("h3", { class: "rows-title" }, "新的客户"),
     ...requests.map((one) => request(one)),
     h("h3", { class: "rows-title" }, customers.length ? `我的客户 ${customers.length >= 200 ? "200+" : customers.length} 位` : "我的客户"),
     ...customers.map((one) => friend(phone, one)),
     !customers.length && h("div", { class: "blank" }, h("p", {}, "还没有客户。"), h("p", {}, "请左边的顾客扫一下您店里的码。")),
   ];
+}
+
+// What HQ asks her to send: nothing leaves before she presses.
+function toSend({ mass, moments }) {
+  const rows = [
+    ...mass.map((one) => asked(one.text, one.is_group ? "发到我的客户群" : `群发给 ${one.count} 位客户`, "发送", "confirm_mass", { msgid: one.msgid })),
+    ...moments.map((one) => asked(one.text, one.pictures ? `朋友圈 · ${one.pictures} 个附件` : "朋友圈", "发表", "publish_moment", { moment_id: one.moment_id })),
+  ];
+  return rows.length ? [h("h3", { class: "rows-title" }, "群发助手"), ...rows] : [];
+}
+
+function asked(words, note, verb, name, which) {
+  const send = (event) => pressed(event.currentTarget, async () => {
+    await act(name, { userid: state.userid, ...which });
+    await catchUp();
+  });
+  return h("div", { class: "row" }, h("span", { class: "row-face" }, avatar("群")),
+    h("span", { class: "row-text" }, h("span", { class: "row-name" }, words || "图片"), h("span", { class: "row-line" }, note)),
+    h("button", { type: "button", class: "phone-button is-small", onclick: send }, verb));
 }
 
 function request(one) {

@@ -65,6 +65,9 @@ function told({ kind, guide, customer, tag, is_removal: isRemoval }) {
   if (kind === "welcome_sent") return `${customer}收到了欢迎语，来自${guide}`;
   if (kind === "app_message") return `${guide}收到一条应用消息`;
   if (kind === "card_updated") return `${guide}的卡片更新了`;
+  if (kind === "mass_delivered") return `${customer}收到了${guide}的群发`;
+  if (kind === "group_message_delivered") return `${guide}把消息发到了客户群`;
+  if (kind === "moment_published") return `${guide}发表了一条朋友圈`;
   if (kind === "tag_marked") return `${customer}${isRemoval ? "去掉了" : "打上了"}标签「${tag}」`;
   return `客服回复了${customer}`;
 }

@@ -107,6 +107,11 @@ class World:
             events_secret="events-secret",
             clock=self.clock,
             public_base_url="http://127.0.0.1:8000/sandbox",
+            sms_account="xinghe",
+            sms_secret="sms-secret-0123456789",
+            sms_reports_url=f"{receiver.url}/events",
+            official_account_app_id="wx0123456789",
+            official_account_secret="mp-secret-0123456789",
         )
         self.http = requests.Session()
         self.running: RunningSandbox = serve(self.config)
