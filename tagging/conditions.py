@@ -15,60 +15,57 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from bot.crm import brand
-from bot.crm.models import ChannelCode, Contact, Region, Store
+from bot.crm.models import Contact
 from bot.errors import UserError
-from tagging.fields import follows, members, orders, tags
-from tagging.fields.field import OPPOSITE, Field, Home
+from tagging import condition_names
+from tagging.condition_names import CODES, Lookup, load_lookup, named
+from tagging.fields import (
+    activity,
+    follows,
+    history,
+    members,
+    orders,
+    places,
+    plans,
+    rewards,
+    tags,
+)
+from tagging.fields.field import Field, Home
 from tagging.fields.kinds import Choice, Words, as_texts, nearest, shown
-from tagging.models import Tag, TagGroup
 
+__all__ = [
+    "FIELDS",
+    "Lookup",
+    "Reading",
+    "check",
+    "clause",
+    "homes",
+    "load_lookup",
+    "mentioned",
+    "moves_with_time",
+    "names_of",
+    "options_of",
+    "readings",
+    "sentence",
+]
+
+_NOUNS = (orders, history, rewards, members, activity, follows, places, tags, plans)
 #: Every field a condition can use, in the order the editor lists them.
-FIELDS: dict[str, Field] = {
-    field.key: field for field in (*orders.FIELDS, *members.FIELDS, *follows.FIELDS, *tags.FIELDS)
-}
+FIELDS: dict[str, Field] = {field.key: field for noun in _NOUNS for field in noun.FIELDS}
 
 _DEEPEST = 8
 _MOST_LEAVES = 100
-_KNOWN_AS = {
-    "tags": "标签",
-    "stores": "门店",
-    "regions": "区域",
-    "channel_codes": "渠道活码",
-    "categories": "品类",
-}
-
-
-#: What is written as a code in a condition: its table's code and name.
-_CODES: dict[str, tuple[Any, Any]] = {
-    "stores": (Store.code, Store.name),
-    "regions": (Region.code, Region.name),
-    "channel_codes": (ChannelCode.state, ChannelCode.name),
-}
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """The names a condition may use. Empty `categories`: the brand keeps no list, all are taken.
-
-    A list of codes may be a mapping to what people call them; sentences then say that.
-    """
-
-    tags: Collection[str] = frozenset()
-    stores: Collection[str] = frozenset()
-    regions: Collection[str] = frozenset()
-    channel_codes: Collection[str] = frozenset()
-    categories: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How one part of a condition stands for one contact."""
+    """How one part of a condition stands for one contact; `now` is `actual` within a sentence."""
 
     label: str
     wanted: str
     actual: str
     holds: bool
+    now: str
 
 
 @dataclass(frozen=True)
@@ -94,20 +91,6 @@ class _Not:
 _Node = _Leaf | _Group | _Not
 
 
-def load_lookup(session: Session) -> Lookup:
-    """The names known in the database now."""
-    paths = session.execute(
-        select(TagGroup.name, Tag.name).join(Tag, Tag.group_id == TagGroup.id).where(Tag.is_active)
-    )
-    return Lookup(
-        tags=frozenset(f"{group}/{name}" for group, name in paths),
-        stores=_named(session, Store.code, Store.name),
-        regions=_named(session, Region.code, Region.name),
-        channel_codes=_named(session, ChannelCode.state, ChannelCode.name),
-        categories=frozenset(brand.settings(session).categories),
-    )
-
-
 def names_of(session: Session, *conditions: Any) -> Lookup:
     """What people call the codes in these conditions; asks only for what they mention.
 
@@ -117,15 +100,25 @@ def names_of(session: Session, *conditions: Any) -> Lookup:
     for condition in conditions:
         for leaf in _leaves_of(condition):
             kind = leaf.field.kind
-            if isinstance(kind, Words) and kind.names in _CODES:
+            if isinstance(kind, Words) and kind.names in CODES:
                 codes = as_texts(leaf.field.label, leaf.op, leaf.value)
                 wanted.setdefault(kind.names, set()).update(codes)
-    return Lookup(**{key: _named(session, *_CODES[key], wanted[key]) for key in wanted})
+    return Lookup(**{key: named(session, key, wanted[key]) for key in wanted})
 
 
-def _named(session: Session, code: Any, name: Any, only: Collection[str] | None = None) -> Any:
-    query = select(code, name) if only is None else select(code, name).where(code.in_(only))
-    return {code: name or code for code, name in session.execute(query)}
+def mentioned(condition: Any, names: str) -> set[str]:
+    """The names of one list of `Lookup` (say `sops`) that a condition speaks of."""
+    return {
+        name
+        for leaf in _leaves_of(condition)
+        if isinstance(leaf.field.kind, Words) and leaf.field.kind.names == names
+        for name in as_texts(leaf.field.label, leaf.op, leaf.value)
+    }
+
+
+def moves_with_time(condition: Any) -> bool:
+    """Whether somebody may come to match, or not to match, only because days pass."""
+    return any(leaf.field.moves_with_time for leaf in _leaves_of(condition))
 
 
 def check(condition: Any, lookup: Lookup) -> None:
@@ -184,9 +177,10 @@ def _read(terms: tuple[_Node, ...], values: list[Any], names: Lookup) -> list[Re
     found = []
     for term in terms:
         holds, leaves = values.pop(0), _leaves(term)
-        facts = [leaf.field.actual(_called(leaf, values.pop(0), names)) for leaf in leaves]
+        known = [_called(leaf, values.pop(0), names) for leaf in leaves]
+        facts = [leaf.field.actual(fact) for leaf, fact in zip(leaves, known, strict=True)]
         if isinstance(term, _Leaf):
-            label, actual = term.field.label, facts[0]
+            label, actual, now = term.field.label, facts[0], term.field.now(known[0])
         else:
             label = "、".join(dict.fromkeys(leaf.field.label for leaf in leaves))
             actual = "；".join(
@@ -194,7 +188,10 @@ def _read(terms: tuple[_Node, ...], values: list[Any], names: Lookup) -> list[Re
                     f"{leaf.field.label}：{fact}" for leaf, fact in zip(leaves, facts, strict=True)
                 )
             )
-        found.append(Reading(label, _sentence(term, names, is_outer=True), actual, bool(holds)))
+            now = f"现在{actual}"
+        found.append(
+            Reading(label, _sentence(term, names, is_outer=True), actual, bool(holds), now)
+        )
     return found
 
 
@@ -273,19 +270,7 @@ def _parse_leaf(given: Mapping[str, Any]) -> _Leaf:
 
 def _check_names(node: _Node, lookup: Lookup) -> None:
     for leaf in _leaves(node):
-        kind = leaf.field.kind
-        if not isinstance(kind, Words) or kind.names is None:
-            continue
-        known = getattr(lookup, kind.names)
-        if kind.names == "categories" and not known:
-            continue
-        for name in as_texts(leaf.field.label, leaf.op, leaf.value):
-            if name not in known:
-                raise UserError(
-                    f"“{leaf.field.label}”里没有“{name}”这个{_KNOWN_AS[kind.names]}"
-                    f"{nearest(name, known)}。",
-                    field="value",
-                )
+        condition_names.check(leaf.field, leaf.op, leaf.value, lookup)
 
 
 # --- SQL ---------------------------------------------------------------------------------------
@@ -325,7 +310,7 @@ def _join(word: str, terms: list[ColumnElement[bool]]) -> ColumnElement[bool]:
 def _one_home(node: _Node) -> Home | None:
     """The one-row home all of this is about, so that it can be one look at that row."""
     if isinstance(node, _Leaf):
-        is_opposite = node.field.is_many and node.op in OPPOSITE
+        is_opposite = node.field.is_opposite(node.op, node.value)
         foldable = node.field.home.source is not None and node.field.home.is_single
         return node.field.home if foldable and not is_opposite else None
     if isinstance(node, _Not):

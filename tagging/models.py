@@ -33,6 +33,23 @@ class LifecycleStage(StrEnum):
     CHURNED = "churned"
 
 
+class Tier(StrEnum):
+    """How much a contact is worth to the brand (客户等级), S first."""
+
+    S = "S"
+    A = "A"
+    B = "B"
+    C = "C"
+
+
+class ChurnRisk(StrEnum):
+    """Why a contact may be about to leave (流失预警)."""
+
+    GAP = "gap"
+    SPEND = "spend"
+    DELETED = "deleted"
+
+
 class TagSource(StrEnum):
     """Who set a tag. A person's tag (guide, wecom, import) is never taken away by a rule."""
 
@@ -186,6 +203,12 @@ class ContactScore(Base):
             "bought_categories",
             postgresql_using="gin",
         ),
+        Index("ix_contact_score_tier", "tier"),
+        Index(
+            "ix_contact_score_at_risk_since",
+            "at_risk_since",
+            postgresql_where=text("at_risk_since IS NOT NULL"),
+        ),
         # Grades change often and stand in no index: with room in the page no index is touched.
         {"postgresql_with": {"fillfactor": 85}},
     )
@@ -208,6 +231,19 @@ class ContactScore(Base):
     monetary: Mapped[int | None] = mapped_column(SmallInteger)
     stage: Mapped[str] = mapped_column(Text, server_default=LifecycleStage.NEW.value)
     stage_since_on: Mapped[date | None]
+    #: A `Tier` value, the score of 0 to 100 it stands on, and the points of each component in the
+    #: order of `tagging.tier.COMPONENTS`.
+    tier: Mapped[str | None] = mapped_column(Text)
+    tier_score: Mapped[int | None] = mapped_column(SmallInteger)
+    tier_parts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default="{}")
+    #: Her usual number of days between two purchases; NULL: too few to tell.
+    rhythm_days: Mapped[int | None]
+    #: Net purchases of the last 365 days, and of the 365 before.
+    spent_year_fen: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    spent_year_before_fen: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    at_risk_since: Mapped[date | None]
+    #: A `ChurnRisk` value while `at_risk_since` is set.
+    risk: Mapped[str | None] = mapped_column(Text)
 
 
 class ScoreBasis(Base):

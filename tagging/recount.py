@@ -18,26 +18,26 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, select, text, union
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from bot.crm.brand import LifecycleSettings
+from bot.crm.brand import BrandSettings
 from bot.crm.models import ChangedContact, Contact
-from tagging import lifecycle
+from tagging import churn, lifecycle, tier
 from tagging.models import ContactScore, ScoreBasis
 
 #: Another number with every change of what a score row says: everybody is counted anew then.
-COUNTING = 1
+COUNTING = 2
 _SLICES = 30
 _NAME = "to_count"
 #: The list of one night, a table of its transaction.
 TO_COUNT = Table(_NAME, MetaData(), Column("contact_id", BigInteger))
 
 
-def is_whole(session: Session, day: date, limits: LifecycleSettings) -> bool:
+def is_whole(session: Session, day: date, limits: BrandSettings) -> bool:
     """Whether everybody has to be counted, nothing being there to build on."""
     basis = session.get(ScoreBasis, 1, populate_existing=True)
     return basis is None or basis.settings != _settings(limits) or basis.day > day
 
 
-def gather(session: Session, day: date, limits: LifecycleSettings) -> None:
+def gather(session: Session, day: date, limits: BrandSettings) -> None:
     """Write the list of those to be counted again into `TO_COUNT`."""
     basis = session.get_one(ScoreBasis, 1)
     drop(session)
@@ -45,7 +45,9 @@ def gather(session: Session, day: date, limits: LifecycleSettings) -> None:
     found = union(
         select(ChangedContact.contact_id),
         select(Contact.id).where(~has_row),
-        *lifecycle.passing(basis.day, day, limits),
+        *lifecycle.passing(basis.day, day, limits.lifecycle),
+        *churn.passing(basis.day, day, limits.churn, limits.lifecycle),
+        *tier.passing(basis.day, day),
         select(Contact.id).where(Contact.id % _SLICES == day.toordinal() % _SLICES),
     ).subquery("found")
     session.execute(select(found.c.contact_id).into(_NAME, temporary=True))
@@ -57,7 +59,7 @@ def drop(session: Session) -> None:
     session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_NAME}"))
 
 
-def remember(session: Session, day: date, limits: LifecycleSettings) -> None:
+def remember(session: Session, day: date, limits: BrandSettings) -> None:
     """Keep what the scores of everybody stand on now."""
     row = insert(ScoreBasis).values(id=1, day=day, settings=_settings(limits))
     session.execute(
@@ -68,5 +70,10 @@ def remember(session: Session, day: date, limits: LifecycleSettings) -> None:
     )
 
 
-def _settings(limits: LifecycleSettings) -> dict[str, Any]:
-    return {"counting": COUNTING, "lifecycle": asdict(limits)}
+def _settings(limits: BrandSettings) -> dict[str, Any]:
+    return {
+        "counting": COUNTING,
+        "lifecycle": asdict(limits.lifecycle),
+        "tier": asdict(limits.tier),
+        "churn": asdict(limits.churn),
+    }

@@ -8,6 +8,7 @@ would spread them over three scores by chance. Never bought, or no night yet: NU
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -35,9 +36,11 @@ from sqlalchemy.orm import Session
 
 from tagging.models import ContactScore, RfmThreshold
 
+#: Further columns of a row, made of its new grades.
+Following = Callable[[Sequence[Any]], dict[str, ColumnElement[Any]]]
 _FRACTIONS = (0.2, 0.4, 0.6, 0.8)
 _QUINTILES = (1, 2, 3, 4)
-_NAMES = ("recency", "frequency", "monetary")
+NAMES = ("recency", "frequency", "monetary")
 
 
 def grades(totals: Any, day: date, limits: Any) -> list[Any]:
@@ -78,19 +81,19 @@ def measure(session: Session, day: date, totals: Any) -> None:
     )
 
 
-def regrade(session: Session, day: date) -> int:
+def regrade(session: Session, day: date, following: Following) -> int:
     """Bring the grades of all buyers up to `day` and the bounds; returns how many rows changed.
 
-    Only grades are written, from what stands in the row itself, so that a row which is counted by
-    somebody else at this moment is graded by its new totals.
+    Only grades and what follows from them are written, from what stands in the row itself, so that
+    a row which is counted by somebody else at this moment is graded by its new totals.
     """
     row, limits = ContactScore.__table__, bounds()
     fresh = grades(row, day, limits)
-    old = tuple_(*(row.c[name] for name in _NAMES))
+    old = tuple_(*(row.c[name] for name in NAMES))
     changed = (
         update(ContactScore)
         .where(row.c.purchase_count > 0, old.is_distinct_from(tuple_(*fresh)))
-        .values(dict(zip(_NAMES, fresh, strict=True)))
+        .values(dict(zip(NAMES, fresh, strict=True)) | following(fresh))
         .execution_options(synchronize_session=False)
     )
     return session.execute(changed).rowcount  # type: ignore[attr-defined,no-any-return]
@@ -125,7 +128,7 @@ def bounds() -> Any:
             func.max(RfmThreshold.bound)
             .filter(RfmThreshold.measure == name, RfmThreshold.quintile == quintile)
             .label(f"{name}_{quintile}")
-            for name in _NAMES
+            for name in NAMES
             for quintile in _QUINTILES
         )
     ).subquery("bounds")

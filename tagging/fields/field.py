@@ -8,6 +8,7 @@ out people without a level, and `not: member_level = 金卡` takes them in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,7 +28,7 @@ from sqlalchemy import (
 )
 
 from bot.crm.models import Contact
-from tagging.fields.kinds import NUMBER_WORDS, Kind, Number
+from tagging.fields.kinds import NUMBER_WORDS, Flag, Kilometers, Kind, Number
 
 #: Operators that are tested as the opposite of another one on fields that hold several things.
 OPPOSITE = {"!=": "=", "not_in": "in"}
@@ -96,6 +97,10 @@ class Field:
     ops: tuple[str, ...] = ()
     #: For explaining, where the fact depends on the value asked for.
     reads: Callable[[Any, date], ColumnElement[Any]] | None = None
+    #: Whether the answer can become another one though nothing happened: days pass.
+    moves_with_time: bool = False
+    #: An operator and a value that can be asked, for the reference.
+    example: tuple[str, Any] = ("=", None)
 
     @property
     def operators(self) -> tuple[str, ...]:
@@ -109,19 +114,27 @@ class Field:
 
         `is_beside`: the home's row stands beside the contact in the query, see `Home`.
         """
-        is_opposite = self.is_many and op in OPPOSITE
-        test = self.test(OPPOSITE[op] if is_opposite else op, value, day)
+        is_opposite = self.is_opposite(op, value)
+        test = self.test(OPPOSITE.get(op, op) if is_opposite else op, value, day)
         if is_beside:
             beside = self.home.holds_beside(test)
             return beside.is_not(true()) if is_opposite else beside
         return not_(self.home.holds(test)) if is_opposite else self.home.holds(test)
 
+    def is_opposite(self, op: str, value: Any) -> bool:
+        """Whether a leaf is tested as the opposite of another one: "has none of it"."""
+        if isinstance(self.kind, Flag):
+            return value is False
+        return self.is_many and op in OPPOSITE
+
     def sentence(self, op: str, value: Any) -> str:
         """The leaf as HQ reads it."""
         if self.phrase is not None:
             return self.phrase(op, value)
+        if isinstance(self.kind, Flag):
+            return self.kind.show(value)
         gap = f"（{self.gap}不算）" if self.gap and op in ("!=", "not_in") else ""
-        if isinstance(self.kind, Number):
+        if isinstance(self.kind, Number | Kilometers):
             return self._number_sentence(op, value) + gap
         shown = "、".join(self.kind.show(one) for one in as_list(value))
         words = {"=": "是", "!=": "不是", "in": "是其中之一：", "not_in": "不是其中任何一个："}[op]
@@ -140,6 +153,19 @@ class Field:
         if self.show is not None:
             return self.show(fact)
         return "、".join(self.kind.show(one) for one in as_list(fact))
+
+    def now(self, fact: Any) -> str:
+        """What is known, as the second half of a sentence: "现在是 0 次", "没有等级"."""
+        words = self.actual(fact)
+        if fact is None or fact == []:
+            return re.sub("的(客户)?$", "", self.gap) or "现在未知"
+        if isinstance(self.kind, Flag) or (self.reads is not None and self.is_many):
+            return f"现在{words}"
+        if self.phrase is not None and self.show is not None:
+            return words
+        if self.is_many:
+            return f"{self.label}：{words}"
+        return f"现在是 {words}" if words[0] in "-0123456789" else f"现在是{words}"
 
 
 def as_list(value: Any) -> list[Any]:
@@ -182,6 +208,37 @@ def days_since(column: Any) -> Callable[[str, Any, date], ColumnElement[bool]]:
             low, high = value
             return compare(column, op, [day - timedelta(days=high), day - timedelta(days=low)])
         return compare(column, _BACKWARDS[op], day - timedelta(days=value))
+
+    return test
+
+
+def bounds(op: str, value: Any) -> tuple[int, int | None]:
+    """The least and the most whole number that a comparison takes in; None: no end."""
+    match op:
+        case "=":
+            return value, value
+        case ">":
+            return value + 1, None
+        case ">=":
+            return value, None
+        case "<":
+            return 0, value - 1
+        case "<=":
+            return 0, value
+        case "between":
+            return value[0], value[1]
+    raise ValueError(f"no range: {op}")
+
+
+def days_left(column: Any) -> Callable[[str, Any, date], ColumnElement[bool]]:
+    """`column - day <op> k` as a range of dates from the day on, for an index."""
+
+    def test(op: str, value: Any, day: date) -> ColumnElement[bool]:
+        least, most = bounds(op, value)
+        begins = column >= day + timedelta(days=least)
+        if most is None:
+            return begins  # type: ignore[no-any-return]
+        return and_(begins, column <= day + timedelta(days=most))
 
     return test
 

@@ -86,6 +86,8 @@ FIELDS = (
         bought_only(Contact.guide_id.is_not(None), days_since(Contact.followed_on)),
         days_fact(Contact.followed_on),
         gap="没有导购跟进的",
+        moves_with_time=True,
+        example=("<=", 30),
     ),
     Field(
         "channel_code",
@@ -95,6 +97,7 @@ FIELDS = (
         plain(ChannelCode.state),
         lambda day: ChannelCode.state.expression,
         gap="不是扫活码来的",
+        example=("=", "cashier"),
     ),
     Field(
         "add_way",
@@ -105,6 +108,7 @@ FIELDS = (
         lambda day: FollowRelation.add_way.expression,
         gap="添加方式未知的",
         show=_show_add_way,
+        example=("=", "qr_code"),
     ),
     Field(
         "store",
@@ -114,6 +118,7 @@ FIELDS = (
         plain(Store.code),
         lambda day: Store.code.expression,
         gap="没有门店的",
+        example=("=", "SH001"),
     ),
     Field(
         "store_tier",
@@ -123,6 +128,7 @@ FIELDS = (
         lambda op, value, day: compare(Store.tier, op, value),
         lambda day: Store.tier.expression,
         gap="门店没有等级的",
+        example=("in", ["A", "B"]),
     ),
     Field(
         "region",
@@ -132,5 +138,6 @@ FIELDS = (
         plain(Region.code),
         lambda day: Region.code.expression,
         gap="没有区域的",
+        example=("=", "east"),
     ),
 )

@@ -7,8 +7,10 @@ column, no text PostgreSQL refuses.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from bot.errors import UserError
@@ -16,6 +18,10 @@ from bot.errors import UserError
 NUMBER_OPS = ("=", "!=", ">", ">=", "<", "<=", "between")
 SET_OPS = ("=", "!=", "in", "not_in")
 HAS_OPS = ("=", "!=")
+
+#: For facts of which there may be several (carts, coupons): "not" is said by a `not` around it.
+NEAR_OPS = ("=", ">", ">=", "<", "<=", "between")
+RANGE_OPS = (">", ">=", "<", "<=", "between")
 
 #: The operators whose value is a list.
 LIST_OPS = frozenset({"between", "in", "not_in"})
@@ -31,6 +37,8 @@ NUMBER_WORDS = {
 
 _LONGEST_TEXT = 100
 _MOST_VALUES = 200
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,96 @@ class Words:
         return str(value)
 
 
-Kind = Number | Choice | Words
+@dataclass(frozen=True)
+class Kilometers:
+    """A distance in kilometers, with at most one decimal."""
+
+    most: int = 20_000
+    ops: tuple[str, ...] = RANGE_OPS
+
+    def check(self, label: str, op: str, value: Any) -> Any:
+        """The value, if it fits; raises `UserError` naming the field otherwise."""
+        if op != "between":
+            return self._one(label, value)
+        if not isinstance(value, list) or len(value) != 2:
+            raise UserError(f"“{label}”的“between”要写成 [下限, 上限]。", field="value")
+        low, high = (self._one(label, one) for one in value)
+        if low > high:
+            raise UserError(f"“{label}”的下限 {low} 大于上限 {high}。", field="value")
+        return [low, high]
+
+    def _one(self, label: str, value: Any) -> float:
+        # Comparing first keeps "not a number" and the infinite ones out.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 <= value <= self.most or round(value, 1) != value:
+            raise UserError(
+                f"“{label}”的值须是 0 到 {self.most} 之间的公里数，最多一位小数，"
+                f"不能是 {shown(value)}。",
+                field="value",
+            )
+        return float(value)
+
+    def show(self, value: Any) -> str:
+        """3 公里, 2.5 公里."""
+        return f"{value:g} 公里"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    yes: str
+    no: str
+    ops: tuple[str, ...] = ("=",)
+
+    def check(self, label: str, op: str, value: Any) -> Any:
+        """The value, if it is true or false."""
+        if not isinstance(value, bool):
+            raise UserError(
+                f"“{label}”的值须是 true 或 false，不能是 {shown(value)}。", field="value"
+            )
+        return value
+
+    def show(self, value: Any) -> str:
+        """What true or false means here."""
+        return self.yes if value else self.no
+
+
+@dataclass(frozen=True)
+class DateSpan:
+    """From one day to another, both included: ["2025-01-01", "2025-06-30"]."""
+
+    ops: tuple[str, ...] = HAS_OPS
+
+    def check(self, label: str, op: str, value: Any) -> Any:
+        """The value, if both are days and in order."""
+        if not isinstance(value, list) or len(value) != 2:
+            raise UserError(f"“{label}”的值要写成 [开始日期, 结束日期]。", field="value")
+        first, last = (self._one(label, one) for one in value)
+        if first > last:
+            raise UserError(f"“{label}”的开始日期 {first} 晚于结束日期 {last}。", field="value")
+        return [first, last]
+
+    def _one(self, label: str, value: Any) -> str:
+        try:
+            is_day = isinstance(value, str) and _DAY.fullmatch(value)
+            day = date.fromisoformat(value) if is_day else None
+        except ValueError:
+            day = None
+        if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            raise UserError(
+                f"“{label}”的日期要写成 2025-01-31 这样，不能是 {shown(value)}。", field="value"
+            )
+        return day.isoformat()
+
+    def show(self, value: Any) -> str:
+        """2025年1月1日到2025年6月30日; one day is said once."""
+        first, last = (date.fromisoformat(one) for one in value)
+        words = [f"{one.year}年{one.month}月{one.day}日" for one in (first, last)]
+        return words[0] if first == last else "到".join(words)
+
+
+Kind = Number | Choice | Words | Kilometers | Flag | DateSpan
 
 
 def as_texts(label: str, op: str, value: Any) -> list[str]:
@@ -167,6 +264,9 @@ def money(fen: int) -> str:
 
 # As many days as a shop can mean; more would run off the calendar.
 DAYS = Number(0, 36_500, "天")
+#: Days to something of which there may be several.
+DAYS_LEFT = Number(0, 3_650, "天", ops=NEAR_OPS)
+HOURS = Number(0, 8_760, "小时", ops=NEAR_OPS)
 FEN = Number(0, 10**15, words=money)
 COUNT = Number(0, 2_000_000_000, "次")
 POINTS = Number(-2_000_000_000, 2_000_000_000, "分")

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, SmallInteger, and_, case, cast, literal, n
 from sqlalchemy.dialects.postgresql import array
 
 from bot.crm.models import Contact, Member
-from tagging.fields.anniversaries import Pair, lunar_days, matching, solar_days, within
+from bot.crm.yearly import Pair, lunar_days, solar_days
+from tagging.fields.anniversaries import matching, within
 from tagging.fields.field import Field, Home, as_list, days_fact, days_since, plain
 from tagging.fields.kinds import DAYS, POINTS, Choice, Number, Words
 
@@ -82,6 +83,7 @@ FIELDS = (
         plain(Member.level),
         lambda day: Member.level.expression,
         gap="没有等级的",
+        example=("in", ["金卡", "钻卡"]),
     ),
     Field(
         "points_balance",
@@ -91,6 +93,7 @@ FIELDS = (
         plain(Member.points),
         lambda day: Member.points.expression,
         gap="没有积分账户的",
+        example=(">=", 1000),
     ),
     Field(
         "registered_days",
@@ -100,6 +103,8 @@ FIELDS = (
         days_since(Member.registered_on),
         days_fact(Member.registered_on),
         gap="没有入会日期的",
+        moves_with_time=True,
+        example=(">=", 365),
     ),
     Field(
         "birthday_in_days",
@@ -110,6 +115,8 @@ FIELDS = (
         _pair_fact(Member.birth_month, Member.birth_day, Member.birthday_is_lunar),
         gap="没有填生日的",
         show=_ahead,
+        moves_with_time=True,
+        example=("<=", 7),
     ),
     Field(
         "wedding_day_in_days",
@@ -120,6 +127,8 @@ FIELDS = (
         _pair_fact(Member.wedding_month, Member.wedding_day, literal(False)),
         gap="没有填结婚纪念日的",
         show=_ahead,
+        moves_with_time=True,
+        example=("between", [1, 14]),
     ),
     Field(
         "gender",
@@ -131,5 +140,6 @@ FIELDS = (
             (Contact.gender == 1, "male"), (Contact.gender == 2, "female"), else_=None
         ),
         gap="性别未知的",
+        example=("=", "female"),
     ),
 )

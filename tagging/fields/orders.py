@@ -16,8 +16,8 @@ from tagging.fields.field import (
     days_since,
     plain,
 )
-from tagging.fields.kinds import COUNT, DAYS, FEN, GRADE, Choice, Words
-from tagging.models import ContactScore, LifecycleStage
+from tagging.fields.kinds import COUNT, DAYS, FEN, GRADE, Choice, Flag, Words
+from tagging.models import ContactScore, LifecycleStage, Tier
 
 SCORE = Home(ContactScore.__table__, ContactScore.contact_id == Contact.id)
 
@@ -28,6 +28,8 @@ STAGE_LABELS = {
     LifecycleStage.DORMANT.value: "沉睡",
     LifecycleStage.CHURNED.value: "流失",
 }
+
+TIER_LABELS = {tier.value: tier.value for tier in Tier}
 
 _BOUGHT = ContactScore.purchase_count > 0
 _NEVER = "从未消费的客户"
@@ -47,7 +49,17 @@ def _missing_words(op: str, value: Any) -> str:
 
 
 def _grade(key: str, label: str, column: Any) -> Field:
-    return Field(key, label, GRADE, SCORE, plain(column), lambda day: column.expression, gap=_NEVER)
+    return Field(
+        key,
+        label,
+        GRADE,
+        SCORE,
+        plain(column),
+        lambda day: column.expression,
+        gap=_NEVER,
+        moves_with_time=True,
+        example=(">=", 4),
+    )
 
 
 FIELDS = (
@@ -58,6 +70,7 @@ FIELDS = (
         SCORE,
         plain(ContactScore.total_spend_fen),
         lambda day: ContactScore.total_spend_fen.expression,
+        example=(">=", 5_000_000),
     ),
     Field(
         "purchase_count",
@@ -66,6 +79,7 @@ FIELDS = (
         SCORE,
         plain(ContactScore.purchase_count),
         lambda day: ContactScore.purchase_count.expression,
+        example=(">=", 2),
     ),
     Field(
         "average_order_fen",
@@ -75,6 +89,7 @@ FIELDS = (
         bought_only(_BOUGHT, plain(ContactScore.average_order_fen)),
         lambda day: case((_BOUGHT, ContactScore.average_order_fen), else_=None),
         gap=_NEVER,
+        example=(">=", 1_000_000),
     ),
     Field(
         "days_since_purchase",
@@ -84,6 +99,8 @@ FIELDS = (
         days_since(ContactScore.last_purchased_on),
         days_fact(ContactScore.last_purchased_on),
         gap=_NEVER,
+        moves_with_time=True,
+        example=(">=", 90),
     ),
     Field(
         "days_since_first_purchase",
@@ -93,6 +110,8 @@ FIELDS = (
         days_since(ContactScore.first_purchased_on),
         days_fact(ContactScore.first_purchased_on),
         gap=_NEVER,
+        moves_with_time=True,
+        example=("<=", 365),
     ),
     # A set: who bought nothing has the empty set, not an unknown one, so "!=" takes them in.
     Field(
@@ -105,6 +124,7 @@ FIELDS = (
         gap="从未消费",
         is_many=True,
         phrase=_bought_words,
+        example=("=", "对戒"),
     ),
     # What to offer next: only buyers miss something. Several values: at least one is missing.
     Field(
@@ -120,6 +140,7 @@ FIELDS = (
         phrase=_missing_words,
         show=lambda bought: "买过" + "、".join(bought),
         ops=("=", "in"),
+        example=("=", "项链"),
     ),
     Field(
         "favourite_category",
@@ -129,6 +150,7 @@ FIELDS = (
         plain(ContactScore.favourite_category),
         lambda day: ContactScore.favourite_category.expression,
         gap=_NEVER,
+        example=("=", "钻戒"),
     ),
     Field(
         "lifecycle_stage",
@@ -137,8 +159,32 @@ FIELDS = (
         SCORE,
         plain(ContactScore.stage),
         lambda day: ContactScore.stage.expression,
+        moves_with_time=True,
+        example=("in", ["active", "loyal"]),
     ),
     _grade("recency", "最近消费评分", ContactScore.recency),
     _grade("frequency", "消费频次评分", ContactScore.frequency),
     _grade("monetary", "消费金额评分", ContactScore.monetary),
+    Field(
+        "tier",
+        "客户等级",
+        Choice(TIER_LABELS),
+        SCORE,
+        plain(ContactScore.tier),
+        lambda day: ContactScore.tier.expression,
+        gap="还没有评级的",
+        moves_with_time=True,
+        example=("in", ["S", "A"]),
+    ),
+    Field(
+        "at_risk",
+        "流失预警",
+        Flag("有流失风险", "没有流失风险"),
+        SCORE,
+        lambda op, value, day: ContactScore.at_risk_since.is_not(None),
+        lambda day: ContactScore.at_risk_since.is_not(None),
+        gap="没有流失风险",
+        moves_with_time=True,
+        example=("=", True),
+    ),
 )

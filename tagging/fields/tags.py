@@ -49,5 +49,7 @@ FIELDS = (
         is_many=True,
         phrase=_words,
         reads=_has_fact,
+        moves_with_time=True,
+        example=("=", "价值/高净值"),
     ),
 )

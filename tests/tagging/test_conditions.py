@@ -276,6 +276,42 @@ def test_readings_say_what_is_known_about_a_person(session: Session) -> None:
     assert conditions.readings(session, GOOD, 10**9, TODAY) == []
 
 
+def test_what_is_known_ends_the_sentence_of_what_is_wanted(session: Session) -> None:
+    make = Make(session)
+    contact = make.contact(make.guide())
+    make.score(contact, purchase_count=2, bought_categories=["对戒"])
+    make.member(contact, birth_month=11, birth_day=25, points=-30)
+    parts = conditions.readings(
+        session,
+        {
+            "all": [
+                leaf("purchase_count", ">=", 3),
+                leaf("points_balance", ">", 0),
+                leaf("member_level", "=", "金卡"),
+                leaf("days_since_purchase", "<=", 60),
+                leaf("has_tag", "=", "渠道/收银台"),
+                leaf("missing_category", "=", "对戒"),
+                leaf("refunded", "=", True),
+                leaf("sop_active", "=", "新客"),
+                {"any": [leaf("member_level", "=", "金卡"), leaf("purchase_count", ">", 5)]},
+            ]
+        },
+        contact.id,
+        TODAY,
+    )
+    assert [f"{one.wanted}，{one.now}" for one in parts] == [
+        "消费次数不少于 3 次，现在是 2 次",
+        "积分余额超过 0 分，现在是 -30 分",
+        "会员等级是金卡，没有等级",
+        "距上次消费不超过 60 天，从未消费",
+        "有标签“渠道/收银台”，现在没有",
+        "消费过，但对戒没有买过，买过对戒",
+        "有过退款，现在没有退款",
+        "正在“新客”里，不在任何 SOP 里",
+        "会员等级是金卡，或消费次数超过 5 次，现在会员等级：没有等级的；消费次数：2 次",
+    ]
+
+
 def test_every_field_has_its_words_operators_and_gap() -> None:
     for key, field in conditions.FIELDS.items():
         assert field.key == key

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from hypothesis import HealthCheck, example, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot.crm.models import Contact
+from bot.db import Base
 from tagging import conditions
-from tests.tagging import people
+from tagging.fields import plans
+from tests.tagging.worlds import people, reading, town
 
 DAYS = st.dates(date(2024, 1, 1), date(2029, 12, 31)) | st.sampled_from(
     [date(2027, 2, 28), date(2028, 2, 28), date(2028, 2, 29), date(2027, 3, 1), date(2026, 12, 31)]
 )
 
 
-def test_sql_says_what_a_plain_reading_says_under_any_nesting(session: Session) -> None:
-    town = people.Town(session)
+# A world does not become simpler in any useful time.
+WORLDS = {
+    "deadline": None,
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+    "suppress_health_check": list(HealthCheck),
+}
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+def test_sql_says_what_a_plain_reading_says_under_any_nesting(session: Session) -> None:
+    here = town.Town(session)
+
+    @settings(max_examples=40, **WORLDS)
     @given(
-        st.lists(people.persons(), min_size=4, max_size=8),
-        st.lists(people.conditions(), min_size=4, max_size=4),
+        st.lists(town.persons(), min_size=4, max_size=8),
+        st.lists(reading.conditions(), min_size=4, max_size=4),
         DAYS,
     )
     def compare(world, wanted, day):
         try:
-            ids = town.settle(session, world, day)
+            ids = here.settle(session, world, day)
             for condition in wanted:
                 found = set(
                     session.scalars(select(Contact.id).where(conditions.clause(condition, day)))
@@ -37,7 +48,7 @@ def test_sql_says_what_a_plain_reading_says_under_any_nesting(session: Session) 
                 plain = {
                     id_
                     for id_, one in zip(ids, world, strict=True)
-                    if people.matches(town, one, condition, day)
+                    if reading.matches(here, one, condition, day)
                 }
                 assert found == plain, condition
         finally:
@@ -46,18 +57,56 @@ def test_sql_says_what_a_plain_reading_says_under_any_nesting(session: Session) 
     compare()
 
 
-def test_readings_hold_together_exactly_when_the_condition_holds(session: Session) -> None:
-    town = people.Town(session)
+@pytest.mark.parametrize("noun", town.NOUNS, ids=lambda noun: noun.__name__.rpartition(".")[2])
+def test_each_field_says_what_a_plain_reading_says(session: Session, noun) -> None:
+    here = town.Town(session)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(people.persons(), people.conditions(), DAYS)
+    @settings(max_examples=25, **WORLDS)
+    @given(
+        st.lists(town.persons(), min_size=5, max_size=10),
+        st.lists(noun.leaves(), min_size=12, max_size=12),
+        DAYS,
+    )
+    def compare(world, leaves, day):
+        try:
+            ids = here.settle(session, world, day)
+            for leaf in leaves:
+                found = session.scalars(select(Contact.id).where(conditions.clause(leaf, day)))
+                plain = [
+                    id_
+                    for id_, one in zip(ids, world, strict=True)
+                    if reading.matches(here, one, leaf, day)
+                ]
+                assert sorted(found) == plain, leaf
+        finally:
+            session.rollback()
+
+    compare()
+
+
+def test_every_field_has_a_plain_reading() -> None:
+    assert set(reading.READ) == set(conditions.FIELDS)
+
+
+def test_the_tables_of_the_floor_above_are_named_rightly() -> None:
+    for named in (plans.TOUCHES, plans.ENROLLMENTS, plans.SOPS):
+        real = Base.metadata.tables[named.name]
+        for column in named.c:
+            assert isinstance(real.c[column.name].type, type(column.type)), column
+
+
+def test_readings_hold_together_exactly_when_the_condition_holds(session: Session) -> None:
+    here = town.Town(session)
+
+    @settings(max_examples=25, **WORLDS)
+    @given(town.persons(), reading.conditions(), DAYS)
     def compare(one, condition, day):
         try:
-            (id_,) = town.settle(session, [one], day)
+            (id_,) = here.settle(session, [one], day)
             parts = conditions.readings(session, condition, id_, day)
             assert parts
             assert all(part.label and part.wanted and part.actual for part in parts)
-            holds = people.matches(town, one, condition, day)
+            holds = reading.matches(here, one, condition, day)
             assert all(part.holds for part in parts) == holds
         finally:
             session.rollback()

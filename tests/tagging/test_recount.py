@@ -155,7 +155,7 @@ def test_only_the_marked_and_those_whose_day_has_come_are_counted(session: Sessi
     marked = make.contact(guide, followed_on=TODAY)
     changes.mark(session, [marked.id])
     day = TODAY + timedelta(days=1)
-    recount.gather(session, day, scores.brand.settings(session).lifecycle)
+    recount.gather(session, day, scores.brand.settings(session))
     listed = set(session.scalars(select(recount.TO_COUNT.c.contact_id)))
     of_the_slice = {
         id_ for id_ in (fresh.id, passing.id, marked.id) if id_ % 30 == day.toordinal() % 30
