@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
     CompoundSelect,
     Date,
+    DateTime,
     FromClause,
     Integer,
-    Interval,
     Select,
     Text,
-    Time,
     any_,
     case,
     cast,
@@ -33,30 +31,19 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from bot.clock import at
 from bot.crm.models import Contact
 from bot.db import Base
-from sop import enrollment, quiet, times, triggers, why, writing
-from sop.models import UNFINISHED, Enrollment, EnrollmentState, SopStep, Task, TaskState
+from sop import channels_of, due_tasks, enrollment, missed, step_kinds, triggers, writing
+from sop.due_tasks import DueStep, due_steps
+from sop.models import UNFINISHED, Enrollment, EnrollmentState, Task, TaskState
 from sop.running import Rules, Running
 from tagging import conditions, scope
 
 _TASK = Base.metadata.tables[Task.__tablename__]
-#: A "+23h" step inside quiet hours may fall due two days after its anchor.
-_RELATIVE_DAYS = 2
 _KEPT = "due_step"
-
-
-@dataclass(frozen=True)
-class DueStep:
-    """One step with the anchor days that make it due in the window."""
-
-    step: SopStep
-    first: date
-    last: date
-    #: Days from anchor to due day, quiet hours included; only for wall-clock steps.
-    offset: int
-    clock: time | None
-    delay: timedelta | None
+# A step may have moved so far, and ends the night after its last day.
+_LONGER = missed.MOST_MOVED_DAYS + 1
 
 
 @dataclass(frozen=True)
@@ -64,23 +51,6 @@ class Due:
     """Enrollments with a due step: enrollment_id, version_id, step_key (NULL: it has its task)."""
 
     rows: FromClause
-
-
-def due_steps(version: Running, day: date, rules: Rules) -> list[DueStep]:
-    """The version's steps with the anchor days that make them due on `day` or a caught-up one."""
-    found: list[DueStep] = []
-    for step in version.steps:
-        moment = times.parse(step.at)
-        if isinstance(moment, timedelta):
-            reach = rules.catch_up_days + _RELATIVE_DAYS
-            first, last = day - timedelta(days=reach), day
-            found.append(DueStep(step, first, last, step.day, None, moment))
-            continue
-        moved, clock = (0, None) if moment is None else rules.quiet.settle(moment)
-        last = day - timedelta(days=step.day + moved)
-        first = last - timedelta(days=rules.catch_up_days)
-        found.append(DueStep(step, first, last, step.day + moved, clock, None))
-    return found
 
 
 def gather(
@@ -127,7 +97,7 @@ def recheck(
             ~holds,
         )
         for place, (holds, reason) in enumerate(
-            _reasons(version, day, due_steps(version, day, rules))
+            _reasons(version, day, due_steps(version, day, rules), rules)
         )
     ]
     if not lost:
@@ -153,35 +123,28 @@ def create(
     steps = due_steps(version, day, rules)
     if not steps:
         return 0
-    step, due_on, due_at = _due_columns(steps, rules)
-    entry = triggers.of(version.trigger)
-    found = (
-        select(
-            Enrollment.id,
-            step.c.step_key,
-            step.c.step_id,
-            Enrollment.contact_id,
-            due_on,
-            due_at,
-            due_on + rules.catch_up_days,
-            literal(entry.is_fixed, Boolean),
-            literal(TaskState.DEFERRED.value, Text),
-            why.begun(version, Enrollment.facts, Enrollment.anchored_on, step.c.title),
-        )
-        .select_from(due.rows)
-        .join(Enrollment, Enrollment.id == due.rows.c.enrollment_id)
-        .join(step, step.c.step_key == due.rows.c.step_key)
-        .where(
-            due.rows.c.version_id == version.id,
-            Enrollment.state == EnrollmentState.ACTIVE,
-            due_on.between(day - timedelta(days=rules.catch_up_days), day),
-        )
-    )
-    if version.effective_on is not None:
-        # Publishing never wakes a step whose day had passed before.
-        found = found.where(due_on >= version.effective_on)
+    made = due_tasks.of(version, day, steps, rules, due.rows)
+    is_reached = made.c.resolved.is_not(None)
+    found = select(
+        made.c.enrollment_id,
+        made.c.step_key,
+        made.c.step_id,
+        made.c.contact_id,
+        made.c.kind,
+        made.c.carrier,
+        made.c.wanted_on,
+        made.c.due_on,
+        made.c.due_at,
+        made.c.due_on + made.c.grace,
+        literal(triggers.of(version.trigger).is_fixed, Boolean),
+        case((is_reached, TaskState.DEFERRED.value), else_=TaskState.EXPIRED.value),
+        case((~is_reached, channels_of.NOTHING_REACHES), else_=null()),
+        case((~is_reached, literal(at(day, 0), DateTime(timezone=True))), else_=null()),
+        made.c.why,
+    ).where(made.c.resolved.is_distinct_from(step_kinds.NO_TASK))
     columns = (
-        "enrollment_id step_key step_id contact_id due_on due_at expires_on is_fixed state why"
+        "enrollment_id step_key step_id contact_id kind carrier "
+        "wanted_on due_on due_at expires_on is_fixed state state_reason ended_at why"
     )
     return writing.rows(
         session,
@@ -201,10 +164,10 @@ def _due(
     steps = [(one.id, step) for one in versions for step in due_steps(one, day, rules)]
     window = (
         func.unnest(
-            _array([version_id for version_id, _ in steps], BigInteger()),
-            _array([due.step.key for _, due in steps], Text()),
-            _array([due.first for _, due in steps], Date()),
-            _array([due.last for _, due in steps], Date()),
+            due_tasks.array([version_id for version_id, _ in steps], BigInteger()),
+            due_tasks.array([due.step.key for _, due in steps], Text()),
+            due_tasks.array([due.first for _, due in steps], Date()),
+            due_tasks.array([due.last for _, due in steps], Date()),
         )
         .table_valued("version_id", "step_key", "first_on", "last_on", name="step_window")
         .render_derived()
@@ -235,7 +198,8 @@ def _due(
             Task.state.in_(UNFINISHED),
             Task.due_on <= day,
             Enrollment.state == EnrollmentState.ACTIVE,
-            Enrollment.version_id == any_(_array([one.id for one in versions], BigInteger())),
+            Enrollment.version_id
+            == any_(due_tasks.array([one.id for one in versions], BigInteger())),
         )
     )
     if contact_ids is not None:
@@ -245,14 +209,15 @@ def _due(
 
 
 def _reasons(
-    version: Running, day: date, steps: Sequence[DueStep]
+    version: Running, day: date, steps: Sequence[DueStep], rules: Rules
 ) -> list[tuple[ColumnElement[bool], str]]:
     found: list[tuple[ColumnElement[bool], str]] = []
     entry = triggers.of(version.trigger)
     if entry.is_rechecked and steps:
-        anchored = entry.due(
-            min(step.first for step in steps), max(step.last for step in steps), version.trigger
-        ).subquery("anchored")
+        # What waits may be of an earlier day than any step due now: moved, or overdue tonight.
+        first = min(step.first for step in steps) - timedelta(days=rules.catch_up_days + _LONGER)
+        last = max(step.last for step in steps)
+        anchored = entry.due(first, last, version.trigger).subquery("anchored")
         holds = (
             select(anchored.c.contact_id)
             .where(
@@ -274,50 +239,3 @@ def _audience(version: Running, day: date) -> ColumnElement[bool]:
         .where(Contact.id == Enrollment.contact_id, conditions.clause(version.audience, day))
         .exists()
     )
-
-
-def _due_columns(
-    steps: Sequence[DueStep], rules: Rules
-) -> tuple[Any, ColumnElement[Any], ColumnElement[Any]]:
-    """The due steps as a table, and the due day and moment of an enrollment under one of them."""
-    due = (
-        func.unnest(
-            _array([step.step.id for step in steps], BigInteger()),
-            _array([step.step.key for step in steps], Text()),
-            _array([step.step.title for step in steps], Text()),
-            _array([step.first for step in steps], Date()),
-            _array([step.last for step in steps], Date()),
-            _array([step.offset for step in steps], Integer()),
-            _array([step.clock for step in steps], Time()),
-            _array([step.delay for step in steps], Interval()),
-        )
-        .table_valued(
-            "step_id",
-            "step_key",
-            "title",
-            "first_on",
-            "last_on",
-            "days",
-            "clock",
-            "delay",
-            name="due",
-        )
-        .render_derived()
-    )
-    on_the_clock = Enrollment.anchored_on + cast(due.c.days, Integer)
-    later = rules.quiet.settle_local(
-        quiet.to_local(Enrollment.anchored_at + cast(due.c.delay, Interval))
-    )
-    is_relative = due.c.delay.is_not(None)
-    due_on = case((is_relative, cast(later, Date)), else_=on_the_clock)
-    due_at = case(
-        (is_relative, quiet.to_moment(later)),
-        (due.c.clock.is_not(None), quiet.to_moment(on_the_clock + cast(due.c.clock, Time))),
-        else_=null(),
-    )
-    return due, due_on, due_at
-
-
-def _array(values: Sequence[Any], kind: Any) -> ColumnElement[Any]:
-    # Named in full: a statement that makes a table is sent with its values written out.
-    return cast(literal(list(values), ARRAY(kind)), ARRAY(kind))

@@ -25,7 +25,7 @@ _CARRY = text(
     WITH carried AS (
         UPDATE task
         SET state = 'deferred', planned_on = NULL, number = NULL, words = NULL,
-            announced_at = NULL,
+            announced_at = NULL, mass_send_id = NULL,
             state_reason = CASE WHEN planned_on < :day THEN '前一天没有做' END,
             held_by = CASE WHEN planned_on < :day THEN 'undone' END,
             why = CASE
@@ -35,6 +35,9 @@ _CARRY = text(
                 ELSE why - 'rank'
             END
         WHERE state = 'open' AND (planned_on < :day OR (why -> 'rank') ? 'ahead')
+          -- A mass message that was made at WeCom is under way, and its answer tells its end.
+          AND NOT EXISTS (SELECT FROM mass_send AS sent
+                          WHERE sent.id = task.mass_send_id AND sent.state <> 'waiting')
           AND (:everyone OR contact_id = ANY(:contact_ids))
         RETURNING id
     ), freed AS (
@@ -54,13 +57,44 @@ _EXPIRE = text(
     """
 )
 
+# Which refusal covers a task, besides that of everything.
+_CHANNEL = "CASE WHEN t.kind IN ('call', 'invite') THEN 'chat' ELSE t.kind END"
+
+# What the customer has refused meanwhile ends, on a list or not; a mass message that carries her
+# already cannot be called back here.
+_REFUSED = text(
+    """
+    WITH ended AS (
+        UPDATE task AS t
+        SET state = 'withdrawn', ended_at = :now, held_by = 'opted_out',
+            state_reason = CASE t.kind
+                WHEN 'sms' THEN '客户已退订短信'
+                WHEN 'template_message' THEN '客户已退订公众号消息'
+                WHEN 'mass_message' THEN '客户不再接收群发'
+                ELSE '客户不希望再被联系'
+            END
+        FROM opt_out AS refusal
+        WHERE refusal.contact_id = t.contact_id AND refusal.is_out
+          AND refusal.channel IN ('all', {channel})
+          AND t.state IN ('deferred', 'open') AND t.due_on <= :day
+          AND NOT EXISTS (SELECT FROM mass_send AS sent
+                          WHERE sent.id = t.mass_send_id AND sent.state <> 'waiting')
+          AND (:everyone OR t.contact_id = ANY(:contact_ids))
+        RETURNING t.id
+    ), freed AS (
+        DELETE FROM touch_ledger AS l USING ended WHERE l.task_id = ended.id
+    )
+    SELECT count(*) FROM ended
+    """.replace("{channel}", _CHANNEL)
+)
+
 # Kept with the connection, emptied with every transaction: an event makes no table of its own.
 _TABLE = text(
     """
     CREATE TEMPORARY TABLE IF NOT EXISTS decided_task (
-        id bigint PRIMARY KEY, contact_id bigint NOT NULL, guide_id bigint NOT NULL,
-        store_id bigint, score integer NOT NULL, opens boolean NOT NULL, number integer,
-        reason text, held_by text, rank jsonb
+        id bigint PRIMARY KEY, contact_id bigint NOT NULL, guide_id bigint,
+        store_id bigint, carrier text NOT NULL, kind text NOT NULL, score integer NOT NULL,
+        opens boolean NOT NULL, number integer, reason text, held_by text, rank jsonb
     ) ON COMMIT DELETE ROWS
     """
 )
@@ -72,10 +106,12 @@ _TABLE = text(
 _DECIDE = text(
     """
     WITH pool AS MATERIALIZED (
-        SELECT t.id, t.contact_id, t.due_on, t.state_reason AS was_reason,
+        SELECT t.id, t.contact_id, t.due_on, t.carrier, t.kind, t.state_reason AS was_reason,
                t.held_by AS was_held_by, t.guide_id AS was_guide_id,
-               g.id AS guide_id, g.store_id, p.is_paused, g.is_active,
-               g.is_active AND NOT p.is_paused AS can_run,
+               g.id AS guide_id, g.store_id, p.is_paused,
+               t.carrier = 'machine' OR g.is_active AS is_active, rest.reason AS rests,
+               (t.carrier = 'machine' OR g.is_active) AND NOT p.is_paused AND rest.reason IS NULL
+                   AS can_run,
                s.title,
                COALESCE(s.priority, 50) AS priority, s.position, p.id AS sop_id, p.name AS sop_name,
                claim.touched_on AS claimed_on, claim.title AS claimed_title,
@@ -86,12 +122,24 @@ _DECIDE = text(
         FROM task AS t
         JOIN enrollment AS e ON e.id = t.enrollment_id
         JOIN sop AS p ON p.id = e.sop_id
+        JOIN sop_version AS version ON version.id = e.version_id
         JOIN sop_step AS s ON s.id = t.step_id
         JOIN contact AS c ON c.id = t.contact_id
         LEFT JOIN follow_relation AS r
             ON r.guide_id = e.guide_id AND r.contact_id = t.contact_id AND r.state <> 'ended'
         LEFT JOIN contact_score AS value ON value.contact_id = t.contact_id
-        JOIN guide AS g ON g.id = COALESCE(r.guide_id, c.guide_id)
+        LEFT JOIN guide AS g ON g.id = COALESCE(r.guide_id, c.guide_id)
+        CROSS JOIN LATERAL (SELECT CASE
+            WHEN s.workdays_only AND NOT COALESCE(
+                     (SELECT said.is_workday FROM calendar_day AS said WHERE said.day = :day),
+                     date_part('isodow', CAST(:day AS date)) < 6)
+                THEN to_char(CAST(:day AS date), 'FMMM"月"FMDD"日"') || '不是工作日'
+            WHEN t.carrier <> 'machine'
+                 AND (CAST(date_part('isodow', CAST(:day AS date)) AS int) = ANY(g.rest_weekdays)
+                      OR g.id IN (SELECT off.guide_id FROM guide_day_off AS off
+                                  WHERE off.day = :day))
+                THEN g.name || ' ' || to_char(CAST(:day AS date), 'FMMM"月"FMDD"日"') || '休息'
+        END AS reason) AS rest
         LEFT JOIN LATERAL (
             SELECT l.touched_on, claiming.title
             FROM touch_ledger AS l
@@ -101,7 +149,11 @@ _DECIDE = text(
             ORDER BY abs(l.touched_on - :day), l.id
             LIMIT 1
         ) AS claim ON true
-        WHERE t.state = 'deferred' AND t.due_on <= :day AND c.guide_id IS NOT NULL
+        WHERE t.state = 'deferred' AND t.due_on <= :day
+          AND (c.guide_id IS NOT NULL OR version.reaches_lost)
+          AND NOT EXISTS (SELECT FROM opt_out AS refusal
+                          WHERE refusal.contact_id = t.contact_id AND refusal.is_out
+                            AND refusal.channel IN ('all', {channel}))
           AND (:everyone OR t.contact_id = ANY(:contact_ids))
     ), ranked AS (
         SELECT pool.*, row_number() OVER best AS place,
@@ -114,32 +166,34 @@ _DECIDE = text(
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
         )
     ), crowd AS (
-        SELECT id, contact_id, due_on, guide_id, store_id, is_paused, is_active, sop_name, winner,
-               claimed_on, claimed_title, priority, value, waited, rivals, score,
-               was_reason, was_held_by, was_guide_id,
+        SELECT id, contact_id, due_on, carrier, kind, guide_id, store_id, is_paused, is_active,
+               rests, sop_name, winner, claimed_on, claimed_title, priority, value, waited, rivals,
+               score, was_reason, was_held_by, was_guide_id,
                can_run AND claimed_on IS NULL AND (:gap_days = 0 OR place = 1) AS is_free,
                0 AS number, false AS is_taken, true AS is_waiting
         FROM ranked
         UNION ALL
-        SELECT id, contact_id, due_on, guide_id, store_id, false, true, NULL, NULL,
-               NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL,
+        SELECT id, contact_id, due_on, carrier, kind, guide_id, store_id, false, true,
+               NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0,
+               0, NULL, NULL, NULL,
                false, COALESCE(number, 0), state IN ('open', 'done'), false
         FROM task
-        WHERE planned_on = :day AND guide_id IN (SELECT guide_id FROM pool)
+        WHERE planned_on = :day AND carrier = 'guide' AND guide_id IN (SELECT guide_id FROM pool)
     ), seated AS (
         SELECT crowd.*,
                max(number) OVER of_guide + row_number() OVER queue AS next_number,
-               is_free AND row_number() OVER queue
-                   + count(*) FILTER (WHERE is_taken) OVER of_guide <= :seats AS opens
+               is_free AND (carrier <> 'guide' OR row_number() OVER queue
+                   + count(*) FILTER (WHERE is_taken) OVER of_guide <= :seats) AS opens
         FROM crowd
         WINDOW of_guide AS (PARTITION BY guide_id),
-               queue AS (PARTITION BY guide_id, is_free
+               queue AS (PARTITION BY guide_id, is_free AND carrier = 'guide'
                          ORDER BY score DESC, due_on, contact_id, id)
     ), verdict AS (
         SELECT seated.*,
                CASE
                    WHEN is_paused THEN 'SOP「' || sop_name || '」已暂停'
                    WHEN NOT is_active THEN '负责的导购已停用，等待交接'
+                   WHEN rests IS NOT NULL THEN rests
                    WHEN claimed_on IS NOT NULL THEN
                        :gap_days || ' 天内只联系一次，' || to_char(claimed_on, 'FMMM"月"FMDD"日"')
                        || COALESCE('已有「' || claimed_title || '」', '已联系过')
@@ -149,15 +203,17 @@ _DECIDE = text(
                CASE
                    WHEN is_paused THEN 'pause'
                    WHEN NOT is_active THEN 'guide_away'
+                   WHEN rests IS NOT NULL THEN 'guide_off'
                    WHEN NOT is_free THEN 'touch_cap'
                    ELSE 'guide_cap'
                END AS held_by
         FROM seated
         WHERE is_waiting
     ), kept AS (
-        INSERT INTO pg_temp.decided_task (id, contact_id, guide_id, store_id, score, opens, number,
-                                          reason, held_by, rank)
-        SELECT id, contact_id, guide_id, store_id, score, opens, next_number,
+        INSERT INTO pg_temp.decided_task (id, contact_id, guide_id, store_id, carrier, kind, score,
+                                          opens, number, reason, held_by, rank)
+        SELECT id, contact_id, guide_id, store_id, carrier, kind, score, opens,
+               CASE WHEN carrier = 'guide' THEN next_number END,
                CASE WHEN NOT opens THEN reason END, CASE WHEN NOT opens THEN held_by END,
                CASE WHEN opens THEN jsonb_build_object(
                    'priority', priority, 'value', value, 'waited', waited,
@@ -173,7 +229,7 @@ _DECIDE = text(
     SELECT (SELECT count(*) FILTER (WHERE opens) FROM kept) AS opened,
            (SELECT count(*) FILTER (WHERE NOT opens) FROM kept) AS held,
            (SELECT count(*) FILTER (WHERE NOT opens) FROM verdict) AS deferred
-    """
+    """.replace("{channel}", _CHANNEL)
 )
 
 
@@ -195,6 +251,14 @@ def carry_over(session: Session, day: date, contact_ids: Sequence[int] | None) -
 def expire(session: Session, day: date, now: datetime, contact_ids: Sequence[int] | None) -> int:
     """End waiting tasks whose last sensible day is past; the reason they waited for is kept."""
     return writing.rows(session, _EXPIRE, {"day": day, "now": now, **_who(contact_ids)})
+
+
+def withdraw_refused(
+    session: Session, day: date, now: datetime, contact_ids: Sequence[int] | None
+) -> int:
+    """End the unfinished tasks of a kind that its customer has refused; free what they claimed."""
+    row = session.execute(_REFUSED, {"day": day, "now": now, **_who(contact_ids)}).one()
+    return int(row[0])
 
 
 def decide(

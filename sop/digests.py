@@ -21,38 +21,59 @@ from bot.crm import brand
 from bot.settings import Settings
 from bot.wecom import bodies, cards
 from content_library import notices
-from sop import why
-from sop.models import Digest, Task, TaskState
+from sop import broadcasts, lead_views, step_kinds, why
+from sop.models import Carrier, Digest, Task, TaskState
 from sop.quiet import QuietHours, moment_of
 
 _CHUNK = 1000
 # With the title and the date above them: four lines, one glance.
 _ROWS = 2
 _NAME_LENGTH = 10
+#: What the guide confirms or publishes, beside her tasks.
+_TO_SEND = "待发送"
+_LEADS = "线索"
 _WEEKDAYS = "一二三四五六日"
 # When no digest was prepared by then, the morning is late and alerts need not wait for it.
 _LATE = timedelta(minutes=30)
 
 _GUIDES = text(
     """
-    SELECT t.guide_id, g.userid, count(*) AS tasks,
-           count(*) FILTER (WHERE t.expires_on <= :day) AS last_day
-    FROM task AS t JOIN guide AS g ON g.id = t.guide_id
-    WHERE t.planned_on = :day AND t.state = 'open' AND t.guide_id > :after AND g.is_active
-      AND NOT EXISTS (SELECT FROM digest AS d WHERE d.guide_id = t.guide_id AND d.day = :day)
-    GROUP BY t.guide_id, g.userid
-    ORDER BY t.guide_id
+    SELECT w.guide_id, g.userid, CAST(sum(w.tasks) AS int) AS tasks,
+           CAST(sum(w.last_day) AS int) AS last_day
+    FROM (
+        SELECT t.guide_id, count(*) AS tasks,
+               count(*) FILTER (WHERE t.expires_on <= :day) AS last_day
+        FROM task AS t
+        WHERE t.planned_on = :day AND t.state = 'open' AND t.carrier = 'guide'
+        GROUP BY t.guide_id
+        UNION ALL
+        SELECT m.guide_id, 0, 0 FROM mass_send AS m
+        WHERE m.planned_on = :day AND m.contact_count > 0
+          AND m.state IN ('waiting', 'queued', 'created')
+        UNION ALL
+        SELECT asked.guide_id, 0, 0
+        FROM broadcast AS b JOIN broadcast_guide AS asked ON asked.broadcast_id = b.id
+        WHERE b.due_on BETWEEN CAST(:day AS date) - 10 AND :day
+          AND CAST(timezone('Asia/Shanghai', b.due_at) AS date) = :day
+          AND asked.state = 'asked' AND b.state <> 'failed'
+    ) AS w
+    JOIN guide AS g ON g.id = w.guide_id
+    WHERE w.guide_id > :after AND g.is_active
+      AND NOT EXISTS (SELECT FROM digest AS d WHERE d.guide_id = w.guide_id AND d.day = :day)
+    GROUP BY w.guide_id, g.userid
+    ORDER BY w.guide_id
     LIMIT :chunk
     """
 )
 _FIRST_TASKS = text(
     """
-    SELECT first.guide_id, first.why, c.name, s.title
+    SELECT first.guide_id, first.why, first.kind, c.name, s.title
     FROM unnest(CAST(:guide_ids AS bigint[])) AS of_guide (id)
     CROSS JOIN LATERAL (
-        SELECT t.guide_id, t.contact_id, t.step_id, t.why, t.number
+        SELECT t.guide_id, t.contact_id, t.step_id, t.why, t.kind, t.number
         FROM task AS t
         WHERE t.guide_id = of_guide.id AND t.planned_on = :day AND t.state = 'open'
+          AND t.carrier = 'guide'
         ORDER BY t.number LIMIT :rows
     ) AS first
     JOIN contact AS c ON c.id = first.contact_id
@@ -65,9 +86,10 @@ _COME_DUE = text(
     UPDATE task AS t SET announced_at = :now
     FROM contact AS c, sop_step AS s, guide AS g
     WHERE c.id = t.contact_id AND s.id = t.step_id AND g.id = t.guide_id AND g.is_active
-      AND t.planned_on = :day AND t.state = 'open' AND t.announced_at IS NULL
+      AND t.planned_on = :day AND t.state = 'open' AND t.carrier = 'guide'
+      AND t.announced_at IS NULL
       AND (t.due_at IS NULL OR t.due_at <= :now)
-    RETURNING t.id, t.guide_id, g.userid, t.number, t.why, c.name, s.title
+    RETURNING t.id, t.guide_id, g.userid, t.number, t.why, t.kind, c.name, s.title
     """
 )
 
@@ -75,8 +97,8 @@ _COME_DUE = text(
 def prepare(session: Session, day: date, now: datetime, settings: Settings) -> int:
     """Write the digests of `day` that are missing, with their calls; returns how many.
 
-    Guides without open tasks get none. Nothing leaves before the brand's morning, and nothing at
-    all once the evening's quiet hours have begun.
+    A guide gets none who has no open tasks and nothing to confirm or publish. Nothing leaves before
+    the brand's morning, and nothing at all once the evening's quiet hours have begun.
     """
     window = _window(session, day, now)
     if window is None:
@@ -92,7 +114,7 @@ def prepare(session: Session, day: date, now: datetime, settings: Settings) -> i
 
 def card(day: date, count: int, last_day_count: int, rows: Sequence[cards.Row], url: str) -> Any:
     """The digest as a template card: the number first, the date, whom to write to first."""
-    title = f"今日 {count} 项"
+    title = f"今日 {count} 项" if count else "今天有内容等你发送"
     if last_day_count:
         title += f" · {last_day_count} 项今天到期"
     weekday = _WEEKDAYS[day.weekday()]
@@ -186,6 +208,10 @@ def _prepare_chunk(
         )
     )
     first = _first_rows(session, day, sorted(fresh))
+    for guide_id, lines in broadcasts.lines_for_many(session, sorted(fresh), day).items():
+        first[guide_id].append(cards.Row(_TO_SEND, "，".join(lines)))
+    for guide_id, line in lead_views.waiting(session, sorted(fresh)).items():
+        first[guide_id].append(cards.Row(_LEADS, line))
     drafts = [
         _draft(
             kind="digest",
@@ -207,6 +233,7 @@ def _prepare_chunk(
             Task.guide_id.in_(fresh),
             Task.planned_on == day,
             Task.state == TaskState.OPEN,
+            Task.carrier == Carrier.GUIDE,
             # The card tells of everything on the list, also of what is due at a later hour.
             Task.announced_at.is_(None),
         )
@@ -228,7 +255,8 @@ def _first_rows(
 
 def _row(row: Row[*tuple[Any, ...]], day: date) -> cards.Row:
     reason = why.reason(row.why, day)
-    return cards.Row((row.name or "客户")[:_NAME_LENGTH], f"{row.title} · {reason}")
+    title = step_kinds.headline(row.kind, row.title)
+    return cards.Row((row.name or "客户")[:_NAME_LENGTH], f"{title} · {reason}")
 
 
 def _alert(

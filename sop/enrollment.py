@@ -20,6 +20,7 @@ from sop.models import (
     Enrollment,
     EnrollmentState,
     SopStep,
+    SopVersion,
     Task,
     TaskState,
     Touch,
@@ -65,7 +66,7 @@ def _enroll(
     contact_ids: Sequence[int] | None,
 ) -> int:
     days = running.enrolling_window(version, day, rules)
-    if days is None or not version.steps:
+    if days is None or not version.contact_steps:
         return 0
     due = triggers.of(version.trigger).due(*days, version.trigger).subquery("due")
     # Three of four anchors of a usual night were found the nights before: they are left out before
@@ -79,7 +80,9 @@ def _enroll(
         )
         .exists()
     )
-    reached: list[ColumnElement[bool]] = [Contact.guide_id.is_not(None), ~known]
+    reached: list[ColumnElement[bool]] = [~known]
+    if not version.reaches_lost:
+        reached.append(Contact.guide_id.is_not(None))
     if version.audience is not None:
         reached.append(conditions.clause(version.audience, day))
     if contact_ids is not None:
@@ -184,7 +187,12 @@ def withdraw_ended(
     nobody = (
         select(Enrollment.id.label("id"), literal(_NOBODY, Text).label("reason"))
         .join(Contact, Contact.id == Enrollment.contact_id)
-        .where(Enrollment.state == EnrollmentState.ACTIVE, Contact.guide_id.is_(None))
+        .join(SopVersion, SopVersion.id == Enrollment.version_id)
+        .where(
+            Enrollment.state == EnrollmentState.ACTIVE,
+            Contact.guide_id.is_(None),
+            ~SopVersion.reaches_lost,
+        )
     )
     if contact_ids is not None:
         nobody = nobody.where(scope.only(Enrollment.contact_id, contact_ids))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm.models import Contact, Guide
+from bot.crm.models import Contact, Coupon, Guide
 from bot.errors import UserError
-from sop import running, times, triggers, why
+from sop import gates, persons_day, running, step_kinds, why
+from sop.gates import Gate
 from sop.models import (
     UNFINISHED,
+    CouponIssue,
     Enrollment,
-    EnrollmentState,
     Sop,
     SopStep,
     SopVersion,
@@ -48,6 +49,13 @@ class TaskExplained:
     reason: str | None
     deferrals: list[tuple[date, str]]
     readings: list[conditions.Reading]
+    #: 私聊, 短信 …: how she is reached, and where it depends on something, why this way.
+    kind: str = ""
+    channel: str | None = None
+    #: Where its day or hour is another one than HQ wrote, and why.
+    shifts: list[str] = field(default_factory=list)
+    #: The coupon that goes with it.
+    coupon: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Absence:
     sop_name: str
     version: int
     reasons: list[str]
+    gates: list[Gate] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,10 @@ class Explanation:
     day: date
     tasks: list[TaskExplained]
     absences: list[Absence]
+    #: What holds for her whatever the SOP: who follows her, refusals, rest, touches, tier, lead.
+    gates: list[Gate] = field(default_factory=list)
+    #: Moments and group messages her guide is asked for on that day.
+    broadcasts: list[str] = field(default_factory=list)
 
 
 def explain(session: Session, contact_id: int, day: date) -> Explanation:
@@ -91,24 +104,49 @@ def explain(session: Session, contact_id: int, day: date) -> Explanation:
             )
         )
     }
+    rules = Rules.read(session)
     tasks = [
-        _task(row, day, conditions.readings(session, audiences[row.version_id], contact_id, day))
+        _task(
+            row,
+            day,
+            rules,
+            conditions.readings(session, audiences[row.version_id], contact_id, day),
+        )
         for row in rows
     ]
     with_task = {row.sop_id for row in rows}
-    rules = Rules.read(session)
     enrolled = _enrollments(session, contact_id)
     absences = [
-        Absence(
-            version.sop_name,
-            version.number,
-            [f"SOP「{version.sop_name}」已暂停"] * is_paused
-            + _why_not(session, version, contact, day, rules, enrolled[version.sop_id]),
+        _absence(
+            version,
+            gates.of(
+                session,
+                version,
+                contact,
+                day,
+                rules,
+                enrolled[version.sop_id],
+                is_paused=is_paused,
+            ),
         )
         for version, is_paused in versions
         if version.sop_id not in with_task
     ]
-    return Explanation(contact_id, contact.name, guide_name, day, tasks, absences)
+    return Explanation(
+        contact_id,
+        contact.name,
+        guide_name,
+        day,
+        tasks,
+        absences,
+        persons_day.gates(session, contact, day, rules),
+        persons_day.broadcasts(session, contact, day),
+    )
+
+
+def _absence(version: Running, found: list[Gate]) -> Absence:
+    shut = [gate.words for gate in found if not gate.holds]
+    return Absence(version.sop_name, version.number, shut, found)
 
 
 def _tasks(session: Session, contact_id: int, day: date) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -116,6 +154,9 @@ def _tasks(session: Session, contact_id: int, day: date) -> Sequence[Row[*tuple[
         select(
             Task,
             SopStep.title,
+            SopStep,
+            Coupon.coupon_no,
+            Coupon.template.label("coupon_template"),
             Guide.name.label("guide_name"),
             Sop.name.label("sop_name"),
             Enrollment.sop_id,
@@ -125,11 +166,14 @@ def _tasks(session: Session, contact_id: int, day: date) -> Sequence[Row[*tuple[
         .join(Sop, Sop.id == Enrollment.sop_id)
         .join(SopStep, SopStep.id == Task.step_id)
         .outerjoin(Guide, Guide.id == Task.guide_id)
+        .outerjoin(CouponIssue, CouponIssue.task_id == Task.id)
+        .outerjoin(Coupon, Coupon.id == CouponIssue.coupon_id)
         .where(
             Task.contact_id == contact_id,
             or_(
                 Task.planned_on == day,
                 Task.due_on == day,
+                Task.wanted_on == day,
                 Task.state.in_(UNFINISHED) & (Task.due_on <= day),
             ),
         )
@@ -138,12 +182,14 @@ def _tasks(session: Session, contact_id: int, day: date) -> Sequence[Row[*tuple[
 
 
 def _task(
-    row: Row[*tuple[Any, ...]], day: date, readings: list[conditions.Reading]
+    row: Row[*tuple[Any, ...]], day: date, rules: Rules, readings: list[conditions.Reading]
 ) -> TaskExplained:
     task: Task = row[0]
     until = business_day(task.ended_at) if task.ended_at else None
     if task.state == TaskState.DEFERRED:
         until = day + timedelta(days=1)
+    late = gates.shifted(row.SopStep, task.due_at, rules)
+    coupon = f"{row.coupon_template or '优惠券'} {row.coupon_no}" if row.coupon_no else None
     return TaskExplained(
         task.id,
         row.sop_name,
@@ -157,6 +203,10 @@ def _task(
         task.state_reason,
         why.deferrals(task.why, until),
         readings,
+        step_kinds.KINDS.get(task.kind, task.kind),
+        why.channel(task.why),
+        [words for words in (why.moved(task.why, task.due_on), late) if words],
+        coupon,
     )
 
 
@@ -179,74 +229,3 @@ def _enrollments(session: Session, contact_id: int) -> dict[int, list[Enrollment
     ):
         found[row.sop_id].append(row)
     return found
-
-
-def _why_not(
-    session: Session,
-    version: Running,
-    contact: Contact,
-    day: date,
-    rules: Rules,
-    enrolled: Sequence[Enrollment],
-) -> list[str]:
-    if contact.guide_id is None:
-        return ["没有导购跟进这位客户"]
-    active = [one for one in enrolled if one.state == EnrollmentState.ACTIVE]
-    if active:
-        return [_next_step(running.one(session, one.version_id), one, day, rules) for one in active]
-    reasons = [
-        f"{_day(one.anchored_on)} 入组，已退出：{one.ended_reason}"
-        if one.state == EnrollmentState.WITHDRAWN
-        else f"{_day(one.anchored_on)} 入组，步骤已全部结束"
-        for one in enrolled[:1]
-    ]
-    return reasons + _not_enrolled(session, version, contact.id, day, rules)
-
-
-def _not_enrolled(
-    session: Session, version: Running, contact_id: int, day: date, rules: Rules
-) -> list[str]:
-    days = running.enrolling_window(version, day, rules)
-    if days is None:
-        return [f"{_day(version.effective_on or day)} 起才生效"]
-    due = triggers.of(version.trigger).due(*days, version.trigger).subquery("due")
-    anchors = session.execute(
-        select(due.c.anchored_on, due.c.fact).where(due.c.contact_id == contact_id)
-    ).all()
-    if not anchors:
-        first, last = days
-        return [f"{_day(first)} 到 {_day(last)} 之间没有：{version.trigger_sentence()}"]
-    failed = [
-        f"条件不满足：{one.label}要{one.wanted}，现在是{one.actual}"
-        for one in conditions.readings(session, version.audience, contact_id, day)
-        if not one.holds
-    ]
-    return failed or [f"{anchors[0].fact}，下一次排期时入组"]
-
-
-def _next_step(version: Running, enrolled: Enrollment, day: date, rules: Rules) -> str:
-    began = f"{enrolled.facts.get('trigger') or _day(enrolled.anchored_on)}，已入组"
-    coming = sorted(
-        (enrolled.anchored_on + timedelta(days=step.day), step.position, step)
-        for step in version.steps
-        if enrolled.anchored_on + timedelta(days=step.day) >= day
-    )
-    if not coming:
-        return f"{began}，之后没有步骤了"
-    on, _, step = coming[0]
-    return (
-        f"{began}，下一步「{step.title}」在 {_day(on)}{_quiet(step, enrolled.anchored_at, rules)}"
-    )
-
-
-def _quiet(step: SopStep, anchored_at: datetime | None, rules: Rules) -> str:
-    moment = times.parse(step.at)
-    if not isinstance(moment, time) or not rules.quiet.covers(moment):
-        return ""
-    moved, end = rules.quiet.settle(moment)
-    when = "第二天 " if moved else ""
-    return f"（{step.at} 在免打扰时段，顺延到{when}{end:%H:%M}）"
-
-
-def _day(on: date) -> str:
-    return f"{on.month}月{on.day}日"

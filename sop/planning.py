@@ -14,7 +14,20 @@ from datetime import date, datetime
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from sop import candidates, caps, enrollment, opening, running, turn, words, writing
+from sop import (
+    appointments,
+    candidates,
+    caps,
+    coupon_sends,
+    enrollment,
+    mass,
+    opening,
+    running,
+    sends,
+    turn,
+    words,
+    writing,
+)
 from sop.running import Rules
 
 
@@ -48,6 +61,8 @@ def plan(
     if day > business_day(now):
         return _plan_ahead(session, day, rules, contact_ids)
     ended = enrollment.withdraw_ended(session, day, contact_ids, now=now)
+    if contact_ids is None:
+        mass.close(session, day, now)
     carried = caps.carry_over(session, day, contact_ids)
     created = 0
     versions = running.in_use(session)
@@ -58,13 +73,22 @@ def plan(
     if created > writing.MANY_ROWS:
         writing.look_again(session, "task")
     expired = caps.expire(session, day, now, contact_ids)
+    caps.withdraw_refused(session, day, now, contact_ids)
     decided = caps.decide(session, day, rules, contact_ids)
-    opening.carry_out(session, day, decided)
+    opening.carry_out(session, day, rules, decided)
     if decided.opened > writing.MANY_ROWS:
         writing.look_again(session, "task")
-    if decided.opened:
-        words.render(session, day, contact_ids)
+    _prepare(session, day, now, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, ended, expired, carried)
+
+
+def _prepare(session: Session, day: date, now: datetime, contact_ids: Sequence[int] | None) -> None:
+    """What opened tasks need: a message, a coupon, words, an invitation. Rows only: no calls."""
+    mass.gather(session, day, now, contact_ids)
+    coupon_sends.issue_for_open(session, day, now, contact_ids)
+    words.render(session, day, contact_ids)
+    sends.queue_machine(session, day, now, contact_ids)
+    appointments.invite_for_open(session, day, now, contact_ids)
 
 
 def _plan_ahead(
@@ -74,7 +98,7 @@ def _plan_ahead(
     due = candidates.gather(session, versions, day, rules, contact_ids)
     created = sum(candidates.create(session, version, day, rules, due) for version in versions)
     decided = caps.decide(session, day, rules, contact_ids, ahead=True)
-    opening.carry_out(session, day, decided, ahead=True)
+    opening.carry_out(session, day, rules, decided, ahead=True)
     if decided.opened:
         words.render(session, day, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, 0, 0, 0)

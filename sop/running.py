@@ -14,6 +14,7 @@ from bot.crm import brand
 from sop import triggers
 from sop.models import Enrollment, EnrollmentState, Sop, SopStep, SopVersion, VersionState
 from sop.quiet import QuietHours
+from sop.step_kinds import GUIDE_KINDS
 from tagging import conditions
 
 
@@ -52,6 +53,13 @@ class Running:
     steps: tuple[SopStep, ...]
     #: What people call the codes in the audience.
     names: conditions.Lookup
+    #: Its trigger finds people whom nobody follows any more.
+    reaches_lost: bool = False
+
+    @property
+    def contact_steps(self) -> tuple[SopStep, ...]:
+        """The steps that make a task a customer; moments and group messages are for all at once."""
+        return tuple(step for step in self.steps if step.kind not in GUIDE_KINDS)
 
     @property
     def lead_days(self) -> int:
@@ -135,6 +143,7 @@ def _loaded(session: Session, query: Select[*tuple[Any, ...]]) -> list[Running]:
             version.effective_on,
             tuple(steps[version.id]),
             names,
+            version.reaches_lost,
         )
         for version, sop_name in rows
     ]

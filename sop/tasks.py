@@ -18,8 +18,8 @@ from bot.clock import business_day
 from bot.crm import timeline
 from bot.crm.models import Contact, Store
 from bot.errors import UserError
-from sop import why, writing
-from sop.models import TRANSITIONS, HeldBy, SopStep, Task, TaskState, Touch
+from sop import coupon_sends, why, writing
+from sop.models import TRANSITIONS, Carrier, HeldBy, SopStep, Task, TaskState, Touch
 from sop.running import Rules
 
 _NOT_FOUND = "没有找到这项任务"
@@ -31,6 +31,10 @@ _ENDED_WORDS: dict[str, str] = {
     TaskState.SKIPPED: "这项任务已经跳过了",
     TaskState.EXPIRED: "这项任务已经过期了",
     TaskState.WITHDRAWN: "这项任务已经撤回了",
+}
+_BY_OTHERS: dict[str, str] = {
+    Carrier.MASS: "这项在群发里，请在企业微信里确认发送",
+    Carrier.MACHINE: "这项由系统发送，不用处理",
 }
 
 
@@ -72,7 +76,12 @@ def today(session: Session, guide_id: int, day: date, now: datetime) -> list[Tas
     listed = (TaskState.OPEN, TaskState.DONE, TaskState.SKIPPED)
     rows = session.execute(
         _views()
-        .where(Task.guide_id == guide_id, Task.planned_on == day, Task.state.in_(listed))
+        .where(
+            Task.guide_id == guide_id,
+            Task.planned_on == day,
+            Task.state.in_(listed),
+            Task.carrier == Carrier.GUIDE,
+        )
         .order_by(Task.number)
     )
     return [_view(row, day) for row in rows]
@@ -87,6 +96,7 @@ def of_contact(session: Session, guide_id: int, contact_id: int, day: date) -> l
             Task.contact_id == contact_id,
             Task.planned_on == day,
             Task.state == TaskState.OPEN,
+            Task.carrier == Carrier.GUIDE,
         )
         .order_by(Task.number)
     )
@@ -128,6 +138,8 @@ def skip(
         task.ended_at, task.outcome = at, _clean(reason)
         session.flush()
         _free(session, task_id)
+        # Nobody will tell her of the coupon that went with it.
+        coupon_sends.void(session, at, [task.contact_id])
         _tell(session, task, "跳过", at, task.outcome)
     return _seen(session, task_id, at)
 
@@ -168,6 +180,7 @@ def mark_shown(session: Session, guide_id: int, day: date, at: datetime) -> int:
             Task.guide_id == guide_id,
             Task.planned_on == day,
             Task.state == TaskState.OPEN,
+            Task.carrier == Carrier.GUIDE,
             Task.shown_at.is_(None),
         )
         .values(shown_at=at),
@@ -197,7 +210,7 @@ def store_progress(
     query = (
         select(Task.store_id, Store.name, func.count(), done, skipped, is_open)
         .outerjoin(Store, Store.id == Task.store_id)
-        .where(Task.planned_on == day)
+        .where(Task.planned_on == day, Task.carrier == Carrier.GUIDE)
         .group_by(Task.store_id, Store.name)
         .order_by(Store.name)
     )
@@ -208,7 +221,7 @@ def store_progress(
 
 def _views() -> Select[*tuple[Any, ...]]:
     return (
-        select(Task, Contact.name, SopStep.title, SopStep.kind, SopStep.material_ids)
+        select(Task, Contact.name, SopStep.title, SopStep.material_ids)
         .join(Contact, Contact.id == Task.contact_id)
         .join(SopStep, SopStep.id == Task.step_id)
     )
@@ -222,7 +235,7 @@ def _view(row: Row[*tuple[Any, ...]], day: date) -> TaskView:
         contact_id=task.contact_id,
         contact_name=row.name or "客户",
         title=row.title,
-        kind=row.kind,
+        kind=task.kind,
         why_line=why.line(task.why, day),
         words=task.words,
         material_ids=tuple(row.material_ids),
@@ -248,6 +261,8 @@ def _own(session: Session, task_id: int, guide_id: int) -> Task:
     ).one_or_none()
     if task is None:
         raise UserError(_NOT_FOUND)
+    if task.carrier != Carrier.GUIDE:
+        raise UserError(_BY_OTHERS[task.carrier])
     return task
 
 

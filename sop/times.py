@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 
+from bot.clock import SHANGHAI
 from bot.errors import UserError
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -25,3 +26,8 @@ def parse(at: str | None) -> time | timedelta | None:
         if timedelta(0) < length <= _LONGEST:
             return length
     raise UserError(f"时间「{at}」要写成 10:00，或 +2h、+30m（24 小时以内）", field="at")
+
+
+def local_clock(moment: datetime | None) -> time | None:
+    """The Shanghai wall clock of a moment."""
+    return None if moment is None else moment.astimezone(SHANGHAI).time()

@@ -14,7 +14,17 @@ from sqlalchemy.orm import Session
 
 from bot.clock import business_day
 from bot.errors import UserError
-from sop import candidates, enrollment, migration, running, specs, turn, words, writing
+from sop import (
+    candidates,
+    enrollment,
+    migration,
+    running,
+    specs,
+    triggers,
+    turn,
+    words,
+    writing,
+)
 from sop.models import (
     Enrollment,
     EnrollmentState,
@@ -101,6 +111,8 @@ def save_draft(
         trigger=checked.trigger,
         audience=checked.audience,
         created_by=by,
+        # Only a machine reaches people whom nobody follows; `specs` sees to it that it is one.
+        reaches_lost=triggers.of(checked.trigger).reaches_lost,
     )
     session.add(fresh)
     session.flush()

@@ -2,6 +2,7 @@
 
 Keys of the structure: `sop`, `version`, `step`, `kind` (of the trigger), `trigger` (the fact that
 matched), `noun` (what a countdown speaks of), `audience` (the condition in words), `anchored_on`;
+`channel` (why this way to reach her) and `moved` (from which day, and why), where they apply;
 from the caps: `rank` (priority, value, waited days, how many others of the customer it went
 before, its place, the day; `ahead` where the day had not begun), `held` (from which day on the caps
 held it back, and why) and `deferred` (days that others decided: undone, moved by the guide).
@@ -84,6 +85,22 @@ def deferrals(kept: Mapping[str, Any], until: date | None = None) -> list[tuple[
         days = 1 if end is None or on.isoformat() in told else max((end - on).days, 1)
         found += [(on + timedelta(days=n), said) for n in range(days)]
     return found
+
+
+def channel(kept: Mapping[str, Any]) -> str | None:
+    """「客户等级 S，由导购一对一联系」; None where it depends on nothing."""
+    words = kept.get("channel")
+    return str(words) if words else None
+
+
+def moved(kept: Mapping[str, Any], due_on: date) -> str | None:
+    """「原定 11月21日，导购当天休息，改到 11月23日」; None for a task that was not moved."""
+    told = kept.get("moved")
+    if not isinstance(told, Mapping):
+        return None
+    began = date.fromisoformat(str(told["from"]))
+    to = f"{due_on.month}月{due_on.day}日"
+    return f"原定 {began.month}月{began.day}日，{told['reason']}，改到 {to}"
 
 
 def _countdown(kept: Mapping[str, Any], day: date) -> str:

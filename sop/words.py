@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from content_library import placeholders
 from content_library.models import TalkingPointVariant
-from sop.models import SopStep, Task, TaskState
+from sop.models import Carrier, SopStep, Task, TaskState
 
 _CHUNK = 2000
 _KEEP = text(
@@ -40,9 +40,12 @@ def render(session: Session, day: date, contact_ids: Sequence[int] | None = None
             return done
 
 
-def choose(enrollment_id: int, step_key: str, count: int) -> int:
-    """Which of `count` variants: always the same for one enrollment and step, evenly spread."""
-    return zlib.crc32(f"{enrollment_id}:{step_key}".encode()) % count
+def choose(contact_id: int, wanted_on: date, step_key: str, count: int) -> int:
+    """Which of `count` variants: always the same for one customer, day and step, evenly spread.
+
+    No number of this database's own goes in: a preview has to choose what the night will.
+    """
+    return zlib.crc32(f"{contact_id}:{wanted_on}:{step_key}".encode()) % count
 
 
 def variants(session: Session) -> dict[int, list[str]]:
@@ -65,7 +68,7 @@ def _waiting(
     query = (
         select(
             Task.id,
-            Task.enrollment_id,
+            Task.wanted_on,
             Task.step_key,
             Task.contact_id,
             Task.guide_id,
@@ -76,6 +79,8 @@ def _waiting(
             Task.planned_on == day,
             Task.state == TaskState.OPEN,
             Task.words.is_(None),
+            # A machine has its template, and a mass message one text for all.
+            Task.carrier == Carrier.GUIDE,
             SopStep.talking_point_id.is_not(None),
             Task.id > after,
         )
@@ -103,7 +108,7 @@ def fill(
         texts = variants[row.talking_point_id]
         known = facts.get((row.contact_id, row.guide_id))
         if known is not None:
-            place = choose(row.enrollment_id, row.step_key, len(texts))
+            place = choose(row.contact_id, row.wanted_on, row.step_key, len(texts))
             filled[row.id] = (place, placeholders.fill(texts[place], known))
     return filled
 

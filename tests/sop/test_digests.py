@@ -15,7 +15,7 @@ from bot.clock import at
 from bot.crm.models import Brand
 from bot.outbox import Outbox
 from bot.settings import Settings
-from sop import digests
+from sop import broadcasts, digests
 from sop.models import Digest
 from tests.fixtures_db import counting
 from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
@@ -55,12 +55,28 @@ def test_each_guide_with_tasks_gets_one_card(session, planned, settings):
     card = body["template_card"]
     assert card["main_title"] == {"title": "今日 3 项", "desc": "11月21日 周六"}
     assert [row["keyname"] for row in card["horizontal_content_list"]] == ["甲", "乙"]
-    assert card["horizontal_content_list"][0]["value"] == "问候 · 11月21日 加为好友"
+    assert card["horizontal_content_list"][0]["value"] == "打电话 · 问候 · 11月21日 加为好友"
     assert card["card_action"]["url"] == "https://d.example/h5/today?day=2026-11-21"
     assert {d.guide_id: d.task_count for d in session.scalars(select(Digest))} == {
         planned[0].id: 3,
         planned[1].id: 1,
     }
+
+
+def test_the_card_says_whom_to_call_and_whom_to_invite(session, make, settings):
+    guide = make.guide()
+    for category, one in (
+        ("对戒", step("回访", priority=90)),
+        ("项链", step("邀约到店试戴", kind="invite")),
+    ):
+        make.purchase(make.contact(guide), category=category)
+        publish(session, spec(category, {"kind": "purchased", "category": category}, one))
+    night(session)
+    assert digests.prepare(session, TODAY, DAWN, settings) == 1
+    [(_, body)] = sent(session)
+    rows = body["template_card"]["horizontal_content_list"]
+    # What the title says already is not said twice.
+    assert [row["value"].split(" · 11月")[0] for row in rows] == ["打电话 · 回访", "邀约到店试戴"]
 
 
 def test_the_card_counts_what_ends_today(session, make, settings):
@@ -166,3 +182,26 @@ def test_nothing_is_told_in_quiet_hours_or_before_the_digests(session, planned, 
     assert digests.remind_due(session, at(TODAY, 9), settings) == 0
     assert digests.remind_due(session, at(TODAY, 21, 30), settings) == 0
     assert digests.remind_due(session, at(TODAY, 9, 30), settings) == 2
+
+
+def test_what_a_guide_confirms_or_publishes_is_one_line_of_her_card(
+    session, make, planned, settings
+):
+    words = make.talking_point("您好").name
+    many = {"day": 0, "kind": "mass_message", "title": "群发", "talking_point": words}
+    publish(session, spec("群发", {"kind": "date", "on": TODAY.isoformat()}, many))
+    moment = {"day": 0, "kind": "moment", "title": "动态", "talking_point": words}
+    publish(session, spec("动态", {"kind": "every", "each": "day"}, moment))
+    night(session)
+    broadcasts.plan(session, TODAY, DAWN)
+    assert digests.prepare(session, TODAY, DAWN, settings) == 3
+    session.commit()
+    by_guide = {row.members[0]: body["template_card"] for row, body in sent(session)}
+    busy, _, idle = (by_guide[guide.userid] for guide in planned)
+    told = {line["keyname"]: line["value"] for line in busy["horizontal_content_list"]}
+    assert busy["main_title"]["title"] == "今日 3 项"
+    assert told["待发送"] == "群发 1 条待确认（3 位客户），朋友圈 1 条待发表"
+    assert idle["main_title"]["title"] == "今天有内容等你发送"
+    told = {line["keyname"]: line["value"] for line in idle["horizontal_content_list"]}
+    assert told == {"待发送": "朋友圈 1 条待发表"}
+    assert digests.prepare(session, TODAY, DAWN, settings) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 
@@ -11,6 +11,8 @@ from bot.crm.models import Brand
 from bot.errors import UserError
 from sop import versions, why
 from sop.explain import explain
+from sop.models import Touch
+from tests.sop import facts
 from tests.sop.plans import TODAY, days_ago, night, publish, sop_id, spec, step, tasks
 
 FOLLOWED = {"kind": "followed"}
@@ -61,8 +63,7 @@ def test_each_absence_has_its_reason(session, make):
     versions.pause(session, sop_id(session, "暂停"), True)
     found = reasons(session, contact)
     assert found["售后"] == ["11月18日 到 11月21日 之间没有：购买任意商品"]
-    assert len(found["高值"]) == 1
-    assert found["高值"][0].startswith("条件不满足：累计消费")
+    assert found["高值"] == ["条件不满足：累计消费不少于 5 万元，现在是 0 元"]
     assert found["长线"] == [
         "11月19日 加为好友，已入组，下一步「早安」在 11月26日（07:00 在免打扰时段，顺延到09:00）"
     ]
@@ -109,3 +110,69 @@ def test_the_line_counts_down_to_a_day_that_cannot_move(session, make):
     assert why.line(kept, TODAY) == "2023年11月25日 买过对戒，4 天后购买周年 · 纪念日 v1"
     assert why.line(kept, date(2026, 11, 25)).startswith("2023年11月25日 买过对戒，今天购买周年")
     assert "购买周年已过 1 天" in why.line(kept, date(2026, 11, 26))
+
+
+def test_the_nearest_day_is_named_where_the_trigger_is_not_met(session, make):
+    contact = make.contact(make.guide())
+    make.member(contact, birth_month=12, birth_day=3)
+    make.purchase(contact, on=days_ago(20))
+    publish(session, spec("生日", {"kind": "birthday"}))
+    publish(session, spec("售后", {"kind": "purchased"}))
+    found = reasons(session, contact)
+    (birthday,), (bought,) = found["生日"], found["售后"]
+    assert birthday.endswith("没有：客户生日（12月3日 生日，12月3日 还有 12 天）")
+    assert bought.endswith("（上一次：11月1日 买过对戒，20 天前）")
+
+
+def test_what_holds_for_her_whatever_the_sop_is_said_once(session, make):
+    session.get_one(Brand, 1).settings = {"touch_gap_days": 3}
+    guide = make.guide(name="王芳", rest_weekdays=[TODAY.isoweekday()])
+    contact = make.contact(guide)
+    make.score(contact, tier="S", tier_score=82)
+    facts.opt_out(session, contact, "sms", TODAY)
+    facts.lead(session, contact, days_ago(1), is_hot=True, score=60)
+    session.add(Touch(contact_id=contact.id, touched_on=days_ago(2), channel="chat"))
+    session.flush()
+    found = {gate.key: gate for gate in explain(session, contact.id, TODAY).gates}
+    assert {key for key, gate in found.items() if not gate.holds} == {
+        "guide_off",
+        "opted_out",
+        "touch_cap",
+    }
+    assert found["followed"].words == "由王芳跟进"
+    assert found["guide_off"].words == "王芳 11月21日休息"
+    assert found["opted_out"].words == "已退订：短信"
+    assert found["touch_cap"].words == "3 天内只联系一次，11月19日已联系过"
+    assert found["tier"].words == "客户等级 S（82 分）"
+    assert found["lead"].words == "有高意向线索，11月20日 起，60 分"
+
+
+def test_a_task_says_its_way_its_shifts_and_its_coupon(session, make):
+    store = make.store(opens_at=time(10), closes_at=time(19))
+    contact = make.contact(make.guide(store), followed_on=TODAY)
+    make.score(contact, tier="S")
+    facts.coupon_template(session, "生日礼券")
+    kind = {"by": "tier", "S": "call", "else": "none"}
+    one = step("问候", kind=kind, at="09:10", coupon="生日礼券")
+    publish(session, spec("新客", FOLLOWED, one))
+    night(session)
+    (task,) = explain(session, contact.id, TODAY).tasks
+    assert (task.kind, task.channel) == ("电话", "客户等级 S，由导购打电话")
+    assert task.shifts == ["09:10 不在门店营业时间内，改到 10:00"]
+    assert task.coupon.startswith("生日礼券 DG")
+
+
+def test_a_moved_step_and_a_tier_without_contact_are_explained(session, make):
+    moved, silent = make.contact(make.guide(), followed_on=TODAY), make.contact(make.guide())
+    make.follow(make.guide(), silent, followed_on=TODAY)
+    kind = {"by": "tier", "S": "none", "else": "call"}
+    make.score(silent, tier="S")
+    publish(
+        session, spec("新客", FOLLOWED, step("回访", kind=kind, if_missed="move", workdays=True))
+    )
+    night(session)
+    (task,) = explain(session, moved.id, TODAY).tasks
+    assert task.shifts == ["原定 11月21日，当天不是工作日，改到 11月23日"]
+    assert reasons(session, silent)["新客"] == [
+        "11月21日 加为好友，已入组，「回访」按方式不联系（按客户等级：S 不联系，其他 电话）"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from bot.clock import at
 from bot.crm.models import Brand
 from bot.errors import UserError
 from sop import enrollment, planning, preview, versions
-from sop.models import Enrollment, Reach, Sop, Task
+from sop.models import Enrollment, HeldBy, Reach, Sop, Task
 from tagging import rules, scores
+from tests.fixtures_db import counting
 from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
 
 FOLLOWED = {"kind": "followed"}
@@ -86,6 +88,51 @@ def test_a_preview_of_a_change_is_compared_with_the_published_version(town):
     unchanged = preview.preview(town, _published(town), TODAY, 5)
     assert unchanged.difference == 0
     assert unchanged.tasks == published
+
+
+def test_a_preview_names_tasks_that_come_and_tasks_that_fall_away(town):
+    changed = spec("售后", {"kind": "purchased"}, step("关怀", 2))
+    foreseen = preview.preview(town, changed, TODAY, 5, reach=Reach.EVERYONE)
+    told = foreseen.change
+    assert told.added > 0
+    assert told.gone > 0
+    assert {one.title for one in told.added_samples} == {"关怀"}
+    assert {one.title for one in told.gone_samples} == {"保养"}
+    for count, samples in ((told.added, told.added_samples), (told.gone, told.gone_samples)):
+        assert len(samples) == min(count, 6)
+        assert [one.day for one in samples] == sorted(one.day for one in samples)
+        assert all(one.contact_name.startswith("客") for one in samples)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "audience", "touched"),
+    [
+        ({"kind": "birthday"}, None, set()),
+        ({"kind": "coupon_received"}, None, {"coupon"}),
+        ({"kind": "birthday"}, {"field": "has_coupon", "op": "=", "value": "礼券"}, {"coupon"}),
+        ({"kind": "appointment"}, None, {"appointment", "lead"}),
+        ({"kind": "lead_raised"}, None, {"lead", "appointment"}),
+    ],
+)
+def test_a_preview_holds_no_coupons_leads_or_visits_that_its_sop_does_not_read(
+    town, engine, trigger, audience, touched
+):
+    asked = {"audience": {"all": [audience]}} if audience else {}
+    with counting(engine) as seen:
+        preview.preview(town, spec("预演", trigger, step("祝福"), **asked), TODAY, 2)
+    written = {
+        name
+        for name in ("coupon", "appointment", "lead")
+        for statement in seen.texts
+        if re.search(rf"(UPDATE|INSERT INTO) {name} .*(SET|SELECT)", statement, re.DOTALL)
+        # The plan itself writes invitations.
+        and "task_id, sop_id, state" not in statement
+    }
+    assert written == touched
+
+
+def test_everything_a_task_may_wait_for_has_a_word():
+    assert set(preview.WAITING) == set(HeldBy)
 
 
 def test_a_wrong_spec_is_refused_and_leaves_nothing(town):

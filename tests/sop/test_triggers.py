@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from bot.crm.models import FestivalDay
+from bot.crm.yearly import earlier_years, kept_between
 from bot.errors import UserError
 from sop import triggers
-from sop.occurrences import earlier_years, kept_between
 from tests.sop.plans import TODAY, days_ago
 
 
@@ -150,6 +150,7 @@ def test_a_wrong_trigger_is_refused_with_one_sentence(trigger, words):
 
 def test_every_trigger_can_be_read_aloud():
     inputs = {"stage": "new", "tag": "a/b", "name": "春节", "on": "2026-11-11"}
+    inputs |= {"days": 90, "each": "day"}
     for key, entry in triggers.TRIGGERS.items():
         filled = {field.key: inputs[field.key] for field in entry.fields if field.is_required}
         assert entry.key == key

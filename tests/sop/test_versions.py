@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from bot.clock import at
 from bot.errors import UserError
+from content_library.models import Material
 from sop import versions
 from sop.models import Reach, SopStep, SopVersion, Touch
 from tests.sop.plans import (
@@ -22,6 +23,7 @@ from tests.sop.plans import (
     step,
     tasks,
 )
+from tests.sop.work import coupon_template
 
 FOLLOWED = {"kind": "followed"}
 NOON = at(TODAY, 12)
@@ -189,8 +191,8 @@ def test_a_published_version_stays_as_it_was_when_the_next_is_drafted(session, m
         ({"audience": {"all": [{"field": "has_tag", "op": "=", "value": "x/y"}]}}, "audience", ""),
         ({"trigger": {"kind": "bought"}}, "trigger", "没有「bought」这个触发条件"),
         ({"steps": []}, "steps", "至少要有一个步骤"),
-        ({"steps": [step("甲", kind="moment")]}, "steps.0.kind", "「朋友圈」还不能用"),
-        ({"steps": [step("甲", kind="mass_message")]}, "steps.0.kind", "「群发」还不能用"),
+        ({"steps": [step("甲", kind="moment")]}, "steps.0.kind", "「朋友圈」只能按日历来发"),
+        ({"steps": [step("甲", kind="mass_message")]}, "steps.0.talking_point", "要选一条话术"),
         ({"steps": [step("甲", kind="caht")]}, "steps.0.kind", "是不是「chat」"),
         ({"steps": [step("甲", kind="chat")]}, "steps.0.talking_point", "要选一条话术"),
         ({"steps": [step("甲", talking_point="无")]}, "steps.0.talking_point", "「无」不存在"),
@@ -216,6 +218,76 @@ def test_a_spec_that_would_not_work_is_refused_and_changes_nothing(
     assert words in error.value.message_zh
     assert error.value.field == field
     assert session.scalars(select(SopVersion)).all() == []
+
+
+def test_an_audience_that_names_its_own_sop_is_refused_once_it_has_a_name(session, make):
+    publish(session, spec("新客", FOLLOWED))
+    own = {"all": [{"field": "sop_active", "op": "=", "value": "新客"}]}
+    with pytest.raises(UserError, match="不能写这个 SOP 自己") as error:
+        versions.save_draft(session, "新客", spec("新客", FOLLOWED, audience=own), "hq")
+    assert error.value.field == "audience"
+    versions.save_draft(session, "回访", spec("回访", FOLLOWED, audience=own), "hq")
+
+
+EVERY_DAY = {"kind": "every", "each": "day"}
+
+
+@pytest.fixture
+def shelf(session, make):
+    """Words for everybody, a coupon, and materials of each sort."""
+    make.talking_point("大家好", name="大家好")
+    coupon_template(session, name="礼券")
+    for name, kind, given in (
+        ("链接", "link", {"url": "https://example.com/a"}),
+        ("网图", "image", {"picture_url": "https://example.com/a.png"}),
+        ("空视频", "video", {}),
+        ("照片", "image", {"content": b"\x89PNG\r\n\x1a\n."}),
+    ):
+        session.add(Material(name=name, kind=kind, **given))
+    session.flush()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "change", "field", "words"),
+    [
+        (FOLLOWED, {"kind": "mass_message", "coupon": "礼券"}, "coupon", "有群发，"),
+        (EVERY_DAY, {"kind": "moment", "coupon": "礼券"}, "coupon", "有朋友圈，"),
+        (EVERY_DAY, {"kind": "group_message", "coupon": "礼券"}, "coupon", "有群消息，"),
+        (
+            FOLLOWED,
+            {"kind": {"by": "tier", "S": "chat", "else": "mass_message"}, "coupon": "礼券"},
+            "coupon",
+            "发给每个人的话都一样，不能带优惠券",
+        ),
+        (EVERY_DAY, {"kind": "moment", "materials": ["链接"]}, "materials", "不是图片或视频"),
+        (EVERY_DAY, {"kind": "moment", "materials": ["照片", "网图"]}, "materials", "先上传图片"),
+        (EVERY_DAY, {"kind": "moment", "materials": ["空视频"]}, "materials", "先上传视频"),
+    ],
+)
+def test_what_cannot_go_with_words_for_everybody_is_refused_while_saving(
+    session, shelf, trigger, change, field, words
+):
+    plan = spec("播送", trigger, step("甲", talking_point="大家好", **change))
+    with pytest.raises(UserError) as error:
+        versions.save_draft(session, "播送", plan, "hq")
+    assert words in error.value.message_zh
+    assert error.value.field == f"steps.0.{field}"
+    assert session.scalars(select(SopVersion)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "change"),
+    [
+        (FOLLOWED, {"kind": "chat", "coupon": "礼券", "materials": ["链接", "网图"]}),
+        (EVERY_DAY, {"kind": "moment", "materials": ["照片"]}),
+        (EVERY_DAY, {"kind": "group_message", "materials": ["链接"]}),
+    ],
+)
+def test_what_can_go_along_is_saved(session, shelf, trigger, change):
+    plan = spec("播送", trigger, step("甲", talking_point="大家好", **change))
+    draft = versions.save_draft(session, "播送", plan, "hq")
+    [saved] = versions.spec_of(session, draft.id)["steps"]
+    assert saved.items() >= {key: value for key, value in change.items() if key != "kind"}.items()
 
 
 def test_delays_need_a_trigger_with_a_moment(session, make):

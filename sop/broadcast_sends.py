@@ -1,0 +1,304 @@
+"""Broadcasts on their way (播送的去向): asked for at WeCom when due, published there by guides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, text, update
+from sqlalchemy.orm import Session
+
+from bot import outbox
+from bot.clock import business_day
+from bot.crm import brand
+from bot.crm.models import Guide
+from bot.errors import UserError
+from bot.outbox import Delivery
+from bot.wecom import mass as mass_calls
+from bot.wecom import moments
+from bot.wecom.messages import Attachment
+from bot.wecom.moments import MomentAttachment
+from content_library import materials, placeholders
+from content_library.models import Material
+from sop import mass, mass_sends, writing
+from sop.broadcasts import GROUP_MESSAGE, MOMENT, WATCHED_DAYS
+from sop.models import Broadcast, BroadcastGuide, BroadcastState, Sop, SopStep
+from sop.quiet import QuietHours
+
+_PUBLISHED = text(
+    """
+    UPDATE broadcast_guide AS bg SET state = 'published', published_at = :now
+    FROM guide AS g
+    WHERE g.id = bg.guide_id AND bg.broadcast_id = :id AND bg.state <> 'published'
+      AND lower(g.userid) = ANY(:userids)
+    """
+)
+_NOT_ASKED = text(
+    """
+    UPDATE broadcast_guide AS bg SET state = 'missed', error = '企业微信没有通知到这位导购'
+    FROM guide AS g
+    WHERE g.id = bg.guide_id AND bg.broadcast_id = :id AND bg.state = 'asked'
+      AND lower(g.userid) = ANY(:userids)
+    """
+)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A broadcast that is due, and the materials that go with it."""
+
+    id: int
+    kind: str
+    material_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WatchedMoment:
+    """A moment whose guides may have published it; until WeCom is done it has a job number only."""
+
+    id: int
+    jobid: str | None
+    moment_id: str | None
+
+
+@dataclass(frozen=True)
+class WatchedGroup:
+    """A guide's group message that she may have sent."""
+
+    broadcast_id: int
+    guide_id: int
+    msgid: str
+
+
+def due(session: Session, now: datetime) -> list[Due]:
+    """What is due now, outside quiet hours; what is a day too late stays where it is."""
+    quiet = QuietHours.parse(brand.settings(session).quiet_hours)
+    if quiet.covers_moment(now):
+        return []
+    rows = session.execute(
+        select(Broadcast.id, Broadcast.kind, SopStep.material_ids)
+        .join(SopStep, SopStep.id == Broadcast.step_id)
+        .join(Sop, Sop.id == Broadcast.sop_id)
+        .where(
+            Broadcast.state == BroadcastState.WAITING,
+            Broadcast.due_at <= now,
+            Broadcast.due_at > now - timedelta(days=1),
+            Sop.is_paused.is_(False),
+        )
+        .order_by(Broadcast.id)
+    )
+    return [Due(row.id, row.kind, tuple(row.material_ids)) for row in rows]
+
+
+def queue(
+    session: Session,
+    broadcast_id: int,
+    now: datetime,
+    pictures: Sequence[MomentAttachment] = (),
+    left_out: Sequence[str] = (),
+) -> int:
+    """Ask WeCom for one broadcast, a moment with its `pictures`; returns the calls wanted.
+
+    `left_out` are names of materials that could not go with it. A broadcast is queued once:
+    whoever comes second finds it queued.
+    """
+    found = session.execute(
+        select(Broadcast, SopStep.material_ids)
+        .join(SopStep, SopStep.id == Broadcast.step_id)
+        .where(Broadcast.id == broadcast_id, Broadcast.state == BroadcastState.WAITING)
+        .with_for_update(of=Broadcast)
+    ).one_or_none()
+    if found is None:
+        return 0
+    broadcast, material_ids = found
+    guides = session.execute(
+        select(Guide.id, Guide.userid)
+        .join(BroadcastGuide, BroadcastGuide.guide_id == Guide.id)
+        .where(BroadcastGuide.broadcast_id == broadcast_id, Guide.is_active)
+        .order_by(Guide.id)
+    ).all()
+    deadline = mass_sends.closes(now, QuietHours.parse(brand.settings(session).quiet_hours))
+    try:
+        if not guides:
+            raise UserError("没有符合条件的导购")
+        if broadcast.kind == MOMENT:
+            drafts = [_moment(broadcast, [row.userid for row in guides], pictures, now, deadline)]
+        else:
+            attachments, left_out = _ready(session, material_ids, now)
+            drafts = _group_messages(session, broadcast, attachments, guides, now, deadline)
+    except UserError as error:
+        _set(session, broadcast_id, BroadcastState.FAILED, error=error.message_zh)
+        return 0
+    note = f"素材「{'、'.join(left_out)}」没有带上" if left_out else None
+    _set(session, broadcast_id, BroadcastState.QUEUED, error=note)
+    return len(outbox.add_many(session, drafts))
+
+
+def _moment(
+    broadcast: Broadcast,
+    userids: Sequence[str],
+    pictures: Sequence[MomentAttachment],
+    now: datetime,
+    deadline: datetime,
+) -> outbox.Draft:
+    return outbox.Draft(
+        kind="moment",
+        api=moments.API,
+        body=moments.moment_body(userids, broadcast.words, pictures),
+        dedupe_key=f"moment:{broadcast.id}",
+        not_before=now,
+        deadline=deadline,
+        # One after the other: then an answer that was lost can be found again.
+        order_key="moment",
+        subject={"broadcast_id": broadcast.id, "words": moments.clipped(broadcast.words)},
+    )
+
+
+def _ready(
+    session: Session, material_ids: Sequence[int], now: datetime
+) -> tuple[Sequence[Attachment], Sequence[str]]:
+    found = session.scalars(select(Material).where(Material.id.in_(material_ids)))
+    by_id = {material.id: material for material in found}
+    return materials.ready_messages([by_id[one] for one in material_ids if one in by_id], now)
+
+
+def _group_messages(
+    session: Session,
+    broadcast: Broadcast,
+    attachments: Sequence[Attachment],
+    guides: Sequence[Row[*tuple[Any, ...]]],
+    now: datetime,
+    deadline: datetime,
+) -> list[outbox.Draft]:
+    facts = mass.facts_of_guides(session, [row.id for row in guides], business_day(now))
+    drafts = []
+    for row in guides:
+        words = placeholders.fill(broadcast.words, facts[row.id])
+        drafts.append(
+            outbox.Draft(
+                kind="group_message",
+                api=mass_calls.API,
+                body=mass_calls.group_message_body(row.userid, words, attachments),
+                dedupe_key=f"group_message:{broadcast.id}:{row.id}",
+                not_before=now,
+                deadline=deadline,
+                order_key=f"mass:{row.id}",
+                subject={
+                    "broadcast_id": broadcast.id,
+                    "guide_id": row.id,
+                    "userid": row.userid,
+                    "words": mass_calls.clipped(words),
+                },
+            )
+        )
+    return drafts
+
+
+def moment_created(session: Session, delivery: Delivery) -> None:
+    """WeCom works on the moment: keep its job number (or the moment itself, if found later)."""
+    result = delivery.result or {}
+    _set(
+        session,
+        int(delivery.subject["broadcast_id"]),
+        BroadcastState.CREATED,
+        jobid=result.get("jobid"),
+        moment_id=result.get("moment_id"),
+    )
+
+
+def failed(session: Session, delivery: Delivery) -> None:
+    """The moment was not made, or nobody knows whether it was."""
+    reason = (delivery.last_error or "没有回应")[:300]
+    _set(session, int(delivery.subject["broadcast_id"]), BroadcastState.FAILED, error=reason)
+
+
+def group_created(session: Session, delivery: Delivery) -> None:
+    """WeCom asks one guide: keep the id of her message."""
+    msgid = mass_calls.read_created(delivery.result or {}).msgid
+    _set_guide(session, delivery, msgid=msgid, error=None)
+    _set(session, int(delivery.subject["broadcast_id"]), BroadcastState.CREATED)
+
+
+def group_failed(session: Session, delivery: Delivery) -> None:
+    """One guide could not be asked; the others are."""
+    reason = (delivery.last_error or "没有回应")[:300]
+    _set_guide(session, delivery, state="missed", error=reason)
+
+
+def moments_to_watch(session: Session, day: date) -> list[WatchedMoment]:
+    """The moments of the last days with guides who have not published."""
+    rows = session.execute(
+        select(Broadcast.id, Broadcast.jobid, Broadcast.moment_id).where(
+            Broadcast.kind == MOMENT,
+            Broadcast.state == BroadcastState.CREATED,
+            Broadcast.due_on >= day - timedelta(days=WATCHED_DAYS),
+            select(BroadcastGuide.guide_id)
+            .where(BroadcastGuide.broadcast_id == Broadcast.id, BroadcastGuide.state == "asked")
+            .exists(),
+        )
+    )
+    return [WatchedMoment(row.id, row.jobid, row.moment_id) for row in rows]
+
+
+def groups_to_watch(session: Session, day: date) -> list[WatchedGroup]:
+    """The group messages of the last days that their guides have not sent."""
+    rows = session.execute(
+        select(BroadcastGuide.broadcast_id, BroadcastGuide.guide_id, BroadcastGuide.msgid)
+        .join(Broadcast, Broadcast.id == BroadcastGuide.broadcast_id)
+        .where(
+            Broadcast.kind == GROUP_MESSAGE,
+            Broadcast.due_on >= day - timedelta(days=WATCHED_DAYS),
+            BroadcastGuide.state == "asked",
+            BroadcastGuide.msgid.is_not(None),
+        )
+        .order_by(BroadcastGuide.broadcast_id, BroadcastGuide.guide_id)
+    )
+    return [WatchedGroup(row.broadcast_id, row.guide_id, row.msgid) for row in rows]
+
+
+def job_ended(session: Session, broadcast_id: int, job: moments.Job) -> None:
+    """The background work on a moment is over: the moment's id, or why there is none."""
+    if job.errcode or not job.moment_id:
+        reason = f"企业微信没有创建朋友圈（{job.errcode}）"
+        _set(session, broadcast_id, BroadcastState.FAILED, error=reason)
+        return
+    _set(session, broadcast_id, BroadcastState.CREATED, moment_id=job.moment_id)
+    if job.invalid_users:
+        userids = [one.lower() for one in job.invalid_users]
+        writing.rows(session, _NOT_ASKED, {"id": broadcast_id, "userids": userids})
+
+
+def published(session: Session, broadcast_id: int, userids: Sequence[str], now: datetime) -> int:
+    """These guides have published; returns those newly known."""
+    given = {"id": broadcast_id, "userids": [one.lower() for one in userids], "now": now}
+    return writing.rows(session, _PUBLISHED, given)
+
+
+def known_ids(session: Session, ids: Sequence[str]) -> set[str]:
+    """Which of WeCom's ids of moments and group messages belong to broadcasts we know already."""
+    moment_ids = session.scalars(select(Broadcast.moment_id).where(Broadcast.moment_id.in_(ids)))
+    msgids = session.scalars(select(BroadcastGuide.msgid).where(BroadcastGuide.msgid.in_(ids)))
+    return {one for one in [*moment_ids, *msgids] if one is not None}
+
+
+def _set(session: Session, broadcast_id: int, state: BroadcastState, **values: Any) -> None:
+    session.execute(
+        update(Broadcast)
+        .where(Broadcast.id == broadcast_id)
+        .values(state=state, **values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _set_guide(session: Session, delivery: Delivery, **values: Any) -> None:
+    session.execute(
+        update(BroadcastGuide)
+        .where(
+            BroadcastGuide.broadcast_id == int(delivery.subject["broadcast_id"]),
+            BroadcastGuide.guide_id == int(delivery.subject["guide_id"]),
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )

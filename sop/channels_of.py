@@ -1,0 +1,141 @@
+"""Which kind a step is for one customer (选择触达方式), in SQL: by tier, or the first to reach.
+
+A kind reaches whom it has an address for and who has not refused it. A single kind does not ask for
+the refusal: the caps end such a task and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, literal, null, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from bot.crm import opt_outs
+from bot.crm.models import (
+    Contact,
+    ContactIdentity,
+    Guide,
+    IdentityKind,
+    Member,
+    Store,
+)
+from sop.models import Enrollment, SopStep
+from sop.step_kinds import BY, CARRIERS, MACHINE_KINDS, NO_TASK
+from tagging.models import ContactScore
+
+NOTHING_REACHES = "没有可用的联系方式"
+_UNRATED = "未评"
+_HOW: dict[str, str] = {
+    "chat": "由导购一对一联系",
+    "call": "由导购打电话",
+    "invite": "由导购邀约",
+    "mass_message": "由导购群发",
+    "sms": "发短信",
+    "template_message": "发公众号消息",
+}
+
+
+def kind_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
+    """The kind for an enrollment's contact: `none` is no task, NULL that nothing reaches her.
+
+    `step` is a table with `step_key` and `kind`, beside Enrollment in the query.
+    """
+    chosen = [
+        (step.c.step_key == one.key, _resolved(one))
+        for one in steps
+        if one.channels is not None or one.kind in MACHINE_KINDS
+    ]
+    return case(*chosen, else_=step.c.kind) if chosen else step.c.kind
+
+
+def case_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
+    """ "客户等级 S" for steps that ask for it, else NULL."""
+    asked = [
+        (
+            step.c.step_key == one.key,
+            literal(f"{BY[one.channels['by']]} ", Text).op("||")(
+                func.coalesce(_asked(one.channels["by"]), literal(_UNRATED, Text))
+            ),
+        )
+        for one in steps
+        if one.channels is not None and one.channels["by"] is not None
+    ]
+    return case(*asked, else_=cast(null(), Text)) if asked else cast(null(), Text)
+
+
+def carrier_of(kind: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Who does a task of that kind."""
+    return case(
+        *((kind == name, literal(carrier.value, Text)) for name, carrier in CARRIERS.items())
+    )
+
+
+def why_channel(kind: ColumnElement[Any], asked: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`{"channel": "客户等级 S，由导购一对一联系"}` in SQL."""
+    how = case(*((kind == name, literal(words, Text)) for name, words in _HOW.items()))
+    words = asked.op("||")(literal("，", Text)).op("||")(how)
+    return func.jsonb_build_object("channel", words, type_=JSONB)
+
+
+def _resolved(one: SopStep) -> ColumnElement[Any]:
+    if one.channels is None:
+        return _chain([one.kind])
+    rest = _chain(one.channels["else"])
+    by = one.channels["by"]
+    if by is None:
+        return rest
+    value = _asked(by)
+    cases = one.channels["cases"].items()
+    return case(*((value == name, _chain(chain)) for name, chain in cases), else_=rest)
+
+
+def _chain(kinds: Sequence[str]) -> ColumnElement[Any]:
+    if not kinds:
+        return literal(NO_TASK, Text)
+    if len(kinds) == 1 and kinds[0] not in MACHINE_KINDS:
+        return literal(kinds[0], Text)
+    is_choice = len(kinds) > 1
+    return case(
+        *((_reaches(kind, is_choice), literal(kind, Text)) for kind in kinds),
+        else_=cast(null(), Text),
+    )
+
+
+def _reaches(kind: str, is_choice: bool) -> ColumnElement[bool]:
+    who = Enrollment.contact_id
+    if kind == "sms":
+        address = select(Member.contact_id).where(
+            Member.contact_id == who, Member.mobile_sealed.is_not(None)
+        )
+    elif kind == "template_message":
+        address = select(ContactIdentity.id).where(
+            ContactIdentity.contact_id == who, ContactIdentity.kind == IdentityKind.OPENID
+        )
+    else:
+        address = select(Contact.id).where(Contact.id == who, Contact.guide_id.is_not(None))
+    has_address = address.correlate(Enrollment).exists()
+    return (
+        and_(has_address, ~opt_outs.refused_clause(who, literal(kind, Text)))
+        if is_choice
+        else has_address
+    )
+
+
+def _asked(by: str) -> ColumnElement[Any]:
+    """The customer's tier, or that of her responsible guide's store."""
+    if by == "tier":
+        query: Any = select(ContactScore.tier).where(
+            ContactScore.contact_id == Enrollment.contact_id
+        )
+    else:
+        query = (
+            select(Store.tier)
+            .select_from(Contact)
+            .join(Guide, Guide.id == Contact.guide_id)
+            .join(Store, Store.id == Guide.store_id)
+            .where(Contact.id == Enrollment.contact_id)
+        )
+    value: ColumnElement[Any] = query.correlate(Enrollment).scalar_subquery()
+    return value
