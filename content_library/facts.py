@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bot.clock import SHANGHAI
 from content_library import words
 
 _LUNAR_MONTHS = ("正", "二", "三", "四", "五", "六", "七", "八", "九", "十", "冬", "腊")
+_WEEKDAYS = "一二三四五六日"
 _DIGITS = "〇一二三四五六七八九十"
 
 
@@ -38,6 +40,16 @@ class PlaceholderFacts:
     level: str | None = None
     member_no: str | None = None
     registered_day: str | None = None
+    coupon_no: str | None = None
+    coupon_value: str | None = None
+    coupon_last_day: str | None = None
+    lapsing_points: str | None = None
+    lapsing_day: str | None = None
+    cart_item: str | None = None
+    slot: str | None = None
+    survey_url: str | None = None
+    gold_price: str | None = None
+    next_festival: str | None = None
 
     def named(self, nickname: str, gender: int) -> PlaceholderFacts:
         """The same facts with a name that was looked up just now, where none was known."""
@@ -48,14 +60,21 @@ class PlaceholderFacts:
 
 
 # The lateral reads touch one index entry per pair (ix_purchase_contact_id_purchased_on); an order
-# given back whole is no purchase anybody wants to be reminded of.
+# given back whole is no purchase anybody wants to be reminded of. The coupon that came with an open
+# task, today's or one carried over, is spoken of before one that only ends sooner. `appointment`,
+# `coupon_issue` and `task` are tables of a floor above.
 _FACTS = text(
     """
     SELECT p.contact_id, p.guide_id, c.name AS nickname, c.gender, r.remark, r.followed_on,
            g.name AS guide_name, s.name AS store_name, s.address AS store_address, s.hours,
            b.name AS brand_name, m.name AS member_name, m.member_no, m.level, m.points,
            m.birth_month, m.birth_day, m.birthday_is_lunar, m.wedding_month, m.wedding_day,
-           m.registered_on, bought.purchased_on, line.name AS item, line.category
+           m.registered_on, bought.purchased_on, line.name AS item, line.category,
+           coupon.coupon_no, coupon.value_fen, coupon.expires_on AS coupon_until,
+           lapse.points AS lapsing, lapse.expires_on AS lapses_on, basket.first_item AS cart_item,
+           slot.slot_at, b.settings ->> 'survey_url' AS survey_url, price.fen AS gold_fen,
+           (SELECT f.name FROM festival_day f WHERE f.held_on >= :day
+            ORDER BY f.held_on, f.id LIMIT 1) AS festival
     FROM unnest(CAST(:contact_ids AS bigint[]), CAST(:guide_ids AS bigint[]))
          AS p(contact_id, guide_id)
     LEFT JOIN contact c ON c.id = p.contact_id
@@ -73,6 +92,35 @@ _FACTS = text(
         SELECT name, category FROM purchase_line WHERE purchase_id = bought.id
         ORDER BY amount_fen DESC, line_no LIMIT 1
     ) line ON true
+    LEFT JOIN brand_price price ON price.name = '金价' AND price.day = :day
+    LEFT JOIN LATERAL (
+        SELECT k.coupon_no, k.value_fen, k.expires_on FROM coupon k
+        WHERE k.contact_id = p.contact_id AND k.state = 'issued'
+          AND (k.expires_on IS NULL OR k.expires_on >= :day)
+        ORDER BY (k.issuer = 'daogou' AND EXISTS (
+                     SELECT FROM coupon_issue i JOIN task t ON t.id = i.task_id
+                     WHERE i.coupon_id = k.id AND t.state = 'open')) DESC,
+                 (k.issuer = 'daogou' AND k.issued_on IS NOT DISTINCT FROM :day) DESC,
+                 k.expires_on, k.id DESC LIMIT 1
+    ) coupon ON true
+    LEFT JOIN LATERAL (
+        SELECT l.expires_on, sum(l.remaining) AS points FROM points_change l
+        WHERE l.contact_id = p.contact_id AND l.remaining > 0 AND l.expires_on >= :day
+        GROUP BY l.expires_on ORDER BY l.expires_on LIMIT 1
+    ) lapse ON true
+    LEFT JOIN LATERAL (
+        SELECT k.first_item FROM cart k
+        WHERE k.contact_id = p.contact_id AND k.state = 'added' AND NOT EXISTS (
+            SELECT FROM purchase b
+            WHERE b.contact_id = p.contact_id AND b.purchased_at >= k.opened_at
+              AND b.refunded_fen < b.amount_fen)
+        ORDER BY k.opened_at DESC, k.id DESC LIMIT 1
+    ) basket ON true
+    LEFT JOIN LATERAL (
+        SELECT a.slot_at FROM appointment a
+        WHERE a.contact_id = p.contact_id AND a.state = 'booked' AND a.slot_on >= :day
+        ORDER BY a.slot_at LIMIT 1
+    ) slot ON true
     """
 )
 
@@ -142,7 +190,32 @@ def _facts(row: Mapping[str, Any], day: date) -> PlaceholderFacts:
         level=words.clean(row["level"]) or None,
         member_no=masked_number(row["member_no"]),
         registered_day=_full_day(row["registered_on"]),
+        **_of_the_moment(row, day),
     )
+
+
+def _of_the_moment(row: Mapping[str, Any], day: date) -> dict[str, str | None]:
+    """What holds for some days only: coupons, points about to lapse, the cart, an appointment."""
+    gold, lapsing = row["gold_fen"], row["lapsing"]
+    return {
+        "coupon_no": words.clean(row["coupon_no"]) or None,
+        "coupon_value": _yuan(row["value_fen"]),
+        "coupon_last_day": _spoken(row["coupon_until"], day),
+        "lapsing_points": None if lapsing is None else f"{lapsing:,}",
+        "lapsing_day": _spoken(row["lapses_on"], day),
+        "cart_item": words.clean(row["cart_item"]) or None,
+        "slot": spoken_moment(row["slot_at"]) if row["slot_at"] else None,
+        "survey_url": row["survey_url"] or None,
+        "gold_price": f"今日金价 {_yuan(gold)}/克" if gold else None,
+        "next_festival": row["festival"],
+    }
+
+
+def spoken_moment(moment: datetime) -> str:
+    """11月21日（周六）15:00, on the Shanghai wall clock."""
+    local = moment.astimezone(SHANGHAI)
+    weekday = _WEEKDAYS[local.weekday()]
+    return f"{local.month}月{local.day}日（周{weekday}）{local:%H:%M}"
 
 
 def spoken_day(moment: date, today: date) -> str:
@@ -168,6 +241,17 @@ def masked_number(number: str | None) -> str | None:
     if not kept:
         return None
     return "****" + (kept[-4:] if len(kept) > 4 else "")
+
+
+def _spoken(moment: date | None, today: date) -> str | None:
+    return spoken_day(moment, today) if moment else None
+
+
+def _yuan(fen: int | None) -> str | None:
+    if not fen:
+        return None
+    whole, rest = divmod(fen, 100)
+    return f"{whole:,}.{rest:02} 元" if rest else f"{whole:,} 元"
 
 
 def _full_day(moment: date | None) -> str | None:

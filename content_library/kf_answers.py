@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from bot import outbox
 from bot.clock import business_day
-from bot.crm import timeline
+from bot.crm import activity, changes, opt_outs, timeline
 from bot.crm.models import Contact, Guide, KfMessage
 from bot.outbox import CallState, Delivery, Outbox
 from bot.wecom import bodies
@@ -58,6 +58,8 @@ class Outcome(StrEnum):
 WELCOME_NAME = "客服欢迎语"
 WELCOME_TEXT = "{客户称呼}您好，这里是{品牌名}。想了解什么直接告诉我，也可以点下面："
 NO_MATCH_TEXT = "收到，我请同事来回复您，请稍等。"
+STOP_NAME = "退订"
+STOP_TEXT = "好的，已为您停发活动短信和群发消息。有需要时随时在这里找我们。"
 NOT_FOUND_TEXT = "暂时没有查到您的会员资料，我请同事帮您核对，请稍等。"
 
 #: Older messages are only kept: an answer a day later would read as a ghost's.
@@ -84,15 +86,23 @@ def needs_state(message: KfMessage, now: datetime) -> bool:
 
 
 def answer(
-    session: Session, message: KfMessage, state: int | None, now: datetime, *, agent_id: int
+    session: Session,
+    message: KfMessage,
+    state: int | None,
+    now: datetime,
+    *,
+    agent_id: int,
+    wants_person: bool = False,
 ) -> None:
     """Decide on one message that is locked by the caller and has no outcome yet.
 
-    `state` is who talks with the customer now (None where `needs_state` is false).
+    `state` is who talks with the customer now (None where `needs_state` is false). With
+    `wants_person` a person takes over whatever the keyword reply says.
     """
     person = _person(session, message.external_userid)
     if message.origin == Origin.CUSTOMER:
         _remember(session, message, person)
+        _heed(session, message, person)
     if now - message.sent_at > ANSWER_WITHIN:
         message.outcome = f"{Outcome.IGNORED}:old"
     elif message.origin == Origin.SYSTEM and message.event_type == "enter_session":
@@ -104,12 +114,21 @@ def answer(
     elif _is_being_handed_over(session, message):
         message.outcome = f"{Outcome.IGNORED}:person"
     else:
-        _reply(session, message, person, now, agent_id)
+        _reply(session, message, person, now, agent_id, wants_person)
 
 
 def _reply(
-    session: Session, message: KfMessage, person: Person, now: datetime, agent_id: int
+    session: Session,
+    message: KfMessage,
+    person: Person,
+    now: datetime,
+    agent_id: int,
+    wants_person: bool,
 ) -> None:
+    if person.contact_id is not None and opt_outs.asks_to_stop(message.text or ""):
+        _send(session, message, bodies.kf_text(STOP_TEXT), now, agent_id, STOP_NAME)
+        message.outcome = f"{Outcome.REPLIED}:{STOP_NAME}"
+        return
     found = keyword_replies.match(session, message.text or "")
     if found is None:
         # No menu here: once a person has the chat, WeCom lets nobody else answer a touch on it.
@@ -119,7 +138,7 @@ def _reply(
     else:
         said, hands_over = _filled(session, found, message, person, now)
     _send(session, message, said, now, agent_id, found.name if found else "")
-    if hands_over:
+    if hands_over or wants_person:
         _hand_over(session, message, person, agent_id)
 
 
@@ -289,6 +308,21 @@ def _remember(session: Session, message: KfMessage, person: Person) -> None:
             message.sent_at,
             guide_id=person.guide_id,
             dedupe_key=f"kf:{message.msgid}",
+        )
+        activity.seen(session, {person.contact_id: business_day(message.sent_at)}, "replied_on")
+        changes.mark(session, [person.contact_id])
+
+
+def _heed(session: Session, message: KfMessage, person: Person) -> None:
+    """Who asks for no more messages is heard whoever talks with her, and however late it is."""
+    if person.contact_id is not None and opt_outs.asks_to_stop(message.text or ""):
+        opt_outs.refuse_messages(
+            session,
+            person.contact_id,
+            source="kf",
+            at=message.sent_at,
+            words=message.text,
+            event_key=f"kf:{message.msgid}",
         )
 
 

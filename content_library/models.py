@@ -1,9 +1,10 @@
-"""Tables of the content library: talking points, materials, welcome messages, keyword replies."""
+"""Tables of the content library: talking points, materials, welcomes, replies, templates."""
 
 from __future__ import annotations
 
 from datetime import datetime, time
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.db import Base
@@ -171,4 +173,42 @@ class KeywordReply(Base):
     #: After the reply a person takes over.
     hand_over: Mapped[bool] = mapped_column(server_default="false")
     position: Mapped[int] = mapped_column(server_default="0")
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+
+
+class ChannelTemplate(Base):
+    """A wording approved by a provider: an SMS (短信模板) or a 公众号 message (模板消息)."""
+
+    __tablename__ = "channel_template"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    #: `sms` or `template_message`.
+    channel: Mapped[str] = mapped_column(Text)
+    #: The template's id at the provider.
+    code: Mapped[str] = mapped_column(Text)
+    #: SMS only: the sender's name in 【】.
+    signature: Mapped[str | None] = mapped_column(Text)
+    #: The wording as approved, with placeholders; what guides and previews see.
+    text: Mapped[str] = mapped_column(Text, server_default="")
+    #: Name of a variable at the provider -> wording with placeholders.
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    #: 公众号 only: the page a tap opens.
+    url: Mapped[str | None] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+
+
+class CouponTemplate(Base):
+    """What a coupon (优惠券) is worth and how long it is good for."""
+
+    __tablename__ = "coupon_template"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    #: What the customer reads.
+    title: Mapped[str] = mapped_column(Text)
+    value_fen: Mapped[int] = mapped_column(BigInteger)
+    #: Good for orders of at least this much.
+    least_spend_fen: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    valid_days: Mapped[int]
     is_active: Mapped[bool] = mapped_column(server_default="true")

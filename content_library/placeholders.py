@@ -179,6 +179,61 @@ PLACEHOLDERS: dict[str, Placeholder] = {
             "此前",
             lambda f: f.registered_day,
         ),
+        Placeholder(
+            "优惠券码",
+            "随任务发的优惠券，没有时是最先到期的一张",
+            "DG7K2M9QX4TB",
+            "到店时告诉我即可",
+            lambda f: f.coupon_no,
+            is_answer=True,
+        ),
+        Placeholder("优惠券面额", "这张优惠券抵多少", "200 元", "专属", lambda f: f.coupon_value),
+        Placeholder(
+            "优惠券到期日",
+            "这张优惠券用到哪天",
+            "12月20日",
+            "到期日",
+            lambda f: f.coupon_last_day,
+        ),
+        Placeholder(
+            "到期积分",
+            "最先到期的积分有多少",
+            "1,200",
+            "部分",
+            lambda f: f.lapsing_points,
+            is_answer=True,
+        ),
+        Placeholder("积分到期日", "这些积分哪天到期", "12月31日", "近期", lambda f: f.lapsing_day),
+        Placeholder(
+            "购物车商品",
+            "购物车里还没买的第一件",
+            "星芒对戒",
+            "看中的款式",
+            lambda f: f.cart_item,
+        ),
+        Placeholder(
+            "预约时间",
+            "约好的到店时间",
+            "11月28日（周六）15:00",
+            "约好的时间",
+            lambda f: f.slot,
+            is_answer=True,
+        ),
+        Placeholder(
+            "问卷链接",
+            "品牌设置里的问卷地址",
+            "https://example.com/q",
+            "直接回复我就好",
+            lambda f: f.survey_url,
+        ),
+        Placeholder(
+            "今日金价",
+            "当天录入的金价，自成一句",
+            "今日金价 628 元/克",
+            "今日金价请以门店公示为准",
+            lambda f: f.gold_price,
+        ),
+        Placeholder("下一个节日", "接下来的节日", "七夕", "节日", lambda f: f.next_festival),
     )
 }
 
@@ -196,6 +251,13 @@ _OF_A_KNOWN_CUSTOMER = frozenset(
         "会员等级",
         "会员号",
         "入会日期",
+        "优惠券码",
+        "优惠券面额",
+        "优惠券到期日",
+        "到期积分",
+        "积分到期日",
+        "购物车商品",
+        "预约时间",
     }
 )
 
