@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from bot.clock import business_day
 from bot.crm import calendar
 from handlers import contact_ways
-from handlers.brand_pack import content, organisation, plans, shape, tags
+from handlers.brand_pack import channels, content, days, organisation, plans, shape, tags
 from handlers.brand_pack.reading import PackError, read
 from tagging import corp_tags
 
@@ -31,6 +31,8 @@ class Loaded:
 
     counts: dict[str, int]
     published: int
+    #: What is allowed, but worth a second look by HQ.
+    warnings: tuple[str, ...] = ()
 
 
 def load(session: Session, text: str, *, by: str, now: datetime) -> Loaded:
@@ -38,10 +40,12 @@ def load(session: Session, text: str, *, by: str, now: datetime) -> Loaded:
     pack = read(text)
     shape.check(pack)
     organisation.load(session, pack)
+    days.load(session, pack)
     # SOPs may name festivals, so the calendar must reach this year before they are checked.
     calendar.extend(session, business_day(now))
     tags.load_groups(session, pack)
-    content.load(session, pack)
+    warnings = content.load(session, pack)
+    warnings += channels.load(session, pack)
     tags.load_codes(session, pack)
     session.flush()
     tags.load_rules(session, pack)
@@ -50,14 +54,16 @@ def load(session: Session, text: str, *, by: str, now: datetime) -> Loaded:
     corp_tags.push_new_tags(session)
     contact_ways.push_changed(session)
     counts = {section: len(pack[section]) for section in shape.SECTIONS if section in pack}
-    return Loaded(counts, published)
+    return Loaded(counts, published, tuple(warnings))
 
 
 def dump(session: Session) -> str:
     """The pack of what stands in the database, as YAML."""
     found = (
         organisation.dump(session)
+        | days.dump(session)
         | content.dump(session)
+        | channels.dump(session)
         | tags.dump(session)
         | plans.dump(session)
     )

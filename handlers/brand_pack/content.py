@@ -13,7 +13,13 @@ from sqlalchemy.orm import Session
 
 from bot.crm.models import Store
 from bot.errors import UserError
-from content_library import keyword_replies, materials, talking_points, welcome
+from content_library import (
+    keyword_replies,
+    materials,
+    talking_points,
+    welcome,
+    wording_rules,
+)
 from content_library.models import (
     KeywordReply,
     Material,
@@ -26,8 +32,11 @@ from handlers.brand_pack.organisation import codes, given, refer, refer_all, ups
 from handlers.brand_pack.reading import Map, Seq, fail
 
 
-def load(session: Session, pack: Map) -> None:
-    """Write the four sections; words are checked for unknown placeholders first."""
+def load(session: Session, pack: Map) -> list[str]:
+    """Write the four sections; words are checked for unknown placeholders first.
+
+    Returns what HQ should look at again.
+    """
     _load_materials(session, pack.get("materials", Seq()))
     _load_welcomes(session, pack.get("welcome_messages", Seq()))
     upsert(
@@ -39,7 +48,13 @@ def load(session: Session, pack: Map) -> None:
             for position, item in enumerate(pack.get("keyword_replies", []))
         ],
     )
-    _load_talking_points(session, pack.get("talking_points", Seq()))
+    points = pack.get("talking_points", Seq())
+    _load_talking_points(session, points)
+    found = (
+        wording_rules.warning(f"话术「{item['name']}」", "\n".join(item["variants"]))
+        for item in points
+    )
+    return [said for said in found if said is not None]
 
 
 # The platform's names of what a pack calls otherwise.

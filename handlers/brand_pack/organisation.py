@@ -9,13 +9,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot import jobs
-from bot.crm import brand, changes, directory, purchases, roster
+from bot.crm import brand, changes, directory, hours, purchase_moves, roster, visits
 from bot.crm.models import Brand, Guide, Region, Store
 from bot.errors import UserError
 from handlers.brand_pack.reading import Map, Seq, fail, line_at, plain
 
 # One statement takes at most 65,535 parameters; ten columns fit well into this many rows.
 _ROWS_PER_STATEMENT = 4_000
+_WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 
 def load(session: Session, pack: Map) -> None:
@@ -29,14 +30,18 @@ def load(session: Session, pack: Map) -> None:
     )
     regions = codes(session, Region.code, Region.id)
     upsert(session, Store, "code", [_store(item, regions) for item in pack.get("stores", [])])
-    # Orders of a store that was not known when they came find it now.
-    purchases.adopt_stores(session)
+    # Orders and visits of a store that was not known when they came find it now.
+    purchase_moves.adopt_stores(session)
+    visits.adopt_stores(session)
     stores = codes(session, Store.code, Store.id)
     _load_guides(session, pack.get("guides", Seq()), stores)
+    purchase_moves.adopt_guides(session)
 
 
 def _load_brand(session: Session, pack: Map) -> None:
-    """A pack without `settings` leaves those of the brand alone."""
+    """A pack without `settings` leaves those of the brand alone; one without `brand`, all."""
+    if "brand" not in pack:
+        return
     settings = plain(pack.get("settings", {}))
     try:
         brand.validate(settings)
@@ -52,12 +57,20 @@ def _load_brand(session: Session, pack: Map) -> None:
 
 
 def _settings_line(pack: Map, field: str | None) -> int:
+    """The line of `tier.weights.recency`; an unknown key is named without its place."""
     settings = pack["settings"]
-    for name, value in settings.items():
-        if field is not None and field not in settings and isinstance(value, Map):
-            # An unknown key is named without the group it stands in.
-            field = f"{name}.{field}" if field in value else field
-    return line_at(pack, f"settings.{field}")
+    path = None if field is None else _path(settings, field)
+    return line_at(pack, f"settings.{path or field}")
+
+
+def _path(here: Map, field: str) -> str | None:
+    if field.split(".")[0] in here:
+        return field
+    for name, value in here.items():
+        inner = _path(value, field) if isinstance(value, Map) else None
+        if inner is not None:
+            return f"{name}.{inner}"
+    return None
 
 
 def _load_guides(session: Session, items: Seq, stores: dict[str, int]) -> None:
@@ -82,12 +95,15 @@ def _load_guides(session: Session, items: Seq, stores: dict[str, int]) -> None:
 
 
 def _store(item: Map, regions: dict[str, int]) -> dict[str, Any]:
+    opens_at, closes_at = hours.parse(item.get("hours")) or (None, None)
     return {
         "code": item["code"],
         "name": item["name"],
         "region_id": refer(item, "region", regions, "区域"),
         "tier": item.get("tier"),
         "hours": item.get("hours"),
+        "opens_at": opens_at,
+        "closes_at": closes_at,
         "address": item.get("address"),
         "latitude": item.get("latitude"),
         "longitude": item.get("longitude"),
@@ -100,7 +116,16 @@ def _guide(item: Map, stores: dict[str, int]) -> dict[str, Any]:
         "name": item["name"],
         "store_id": refer(item, "store", stores, "门店"),
         "is_manager": item.get("manager", False),
+        "rest_weekdays": _weekdays(item),
     }
+
+
+def _weekdays(item: Map) -> list[int]:
+    names = item.get("off", Seq())
+    for position, name in enumerate(names):
+        if name not in _WEEKDAYS:
+            fail(names.lines[position], f"off 应为 {'、'.join(_WEEKDAYS)}，没有「{name}」")
+    return sorted(_WEEKDAYS.index(name) + 1 for name in names)
 
 
 def refer(item: Map, key: str, known: dict[str, int], what: str) -> int | None:
@@ -172,6 +197,7 @@ def dump(session: Session) -> dict[str, Any]:
                 name=each.name,
                 store=store_codes.get(each.store_id or 0),
                 manager=each.is_manager or None,
+                off=[_WEEKDAYS[day - 1] for day in each.rest_weekdays],
             )
             for each in guides
         ],

@@ -40,6 +40,8 @@ TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "state": ("文字", str),
     "flag": ("true 或 false", bool),
     "decimal": ("数字", (int, float)),
+    "whole": ("整数", int),
+    "day": ("日期", str),
     "names": ("文字列表", list),
     "texts": ("文字列表", list),
     "map": ("一组“键: 值”", dict),
@@ -50,6 +52,7 @@ TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
 _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     "userid": (re.compile(r"[A-Za-z0-9._@-]{1,64}"), "只能用字母、数字和 . _ - @，最多 64 个"),
     "state": (re.compile(r"[A-Za-z0-9_.-]{1,30}"), "只能用字母、数字和 _ - .，最多 30 个字符"),
+    "day": (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"), "应为日期，例如 2027-02-10"),
 }
 
 
@@ -61,8 +64,13 @@ def _words() -> Key:
     return Key("text", required=True, most=_TEXT_LENGTH)
 
 
+def _whole(low: int, high: int, *, required: bool = True) -> Key:
+    return Key("whole", required=required, ends=(low, high))
+
+
 _TAG_LENGTH = 30  # Document 92117: a tag, and a group of tags.
 _NAME, _FLAG, _MAP = Key("name"), Key("flag"), Key("map")
+_MOST_FEN = 100_000_000_00
 
 SECTIONS: dict[str, Mapping[str, Key]] = {
     "regions": {"code": _name(), "name": _name()},
@@ -81,6 +89,19 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
         "name": _name(),
         "store": _NAME,
         "manager": _FLAG,
+        "off": Key("names", is_unique=True),
+    },
+    "festivals": {
+        "name": _name(20),
+        "month": _whole(1, 12, required=False),
+        "day": _whole(1, 31, required=False),
+        "lunar": _FLAG,
+        "on": Key("day"),
+    },
+    "workdays": {
+        "on": Key("day", required=True),
+        "work": Key("flag", required=True),
+        "name": Key("name", most=20),
     },
     "tag_groups": {
         "name": _name(_TAG_LENGTH),
@@ -128,6 +149,27 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
         "scene": Key("text"),
         "variants": Key("texts", required=True, most=_TEXT_LENGTH),
     },
+    "sms_templates": {
+        "name": _name(),
+        "signature": _name(16),
+        "code": _name(),
+        "text": _words(),
+        "params": _MAP,
+    },
+    "wechat_templates": {
+        "name": _name(),
+        "code": _name(),
+        "text": Key("text", most=_TEXT_LENGTH),
+        "url": Key("text", most=500),
+        "data": Key("map", required=True),
+    },
+    "coupon_templates": {
+        "name": _name(),
+        "title": _name(40),
+        "value_fen": _whole(1, _MOST_FEN),
+        "least_spend_fen": _whole(0, _MOST_FEN, required=False),
+        "valid_days": _whole(1, 3650),
+    },
     "sops": {
         "name": _name(60),
         "trigger": Key("map", required=True),
@@ -142,10 +184,11 @@ IDENTITY: dict[str, str] = {
     "stores": "code",
     "guides": "userid",
     "channel_codes": "state",
+    "workdays": "on",
 }
 
 TOP: Mapping[str, Key] = {
-    "brand": _name(),
+    "brand": Key("name"),
     "settings": _MAP,
     **{section: Key("maps") for section in SECTIONS},
 }
@@ -154,6 +197,7 @@ TOP: Mapping[str, Key] = {
 def check(pack: Map) -> None:
     """Refuse unknown keys, wrong types, missing keys and items named twice."""
     check_keys(pack, TOP, "品牌包")
+    _check_brand(pack)
     for section, keys in SECTIONS.items():
         items = pack.get(section, Seq())
         seen: dict[str, int] = {}
@@ -168,6 +212,17 @@ def check(pack: Map) -> None:
             if name in seen:
                 fail(item.line_of(identity), f"「{item[identity]}」在第 {seen[name]} 行已经写过")
             seen[name] = item.line_of(identity)
+
+
+def _check_brand(pack: Map) -> None:
+    """Content alone (话术, SOP …) fits any brand; what is the brand's own must say whose it is."""
+    own = [name for name in ("settings", "regions", "stores", "guides") if name in pack]
+    is_known = any(name in SECTIONS for name in pack)
+    if "brand" not in pack and (own or not is_known):
+        fail(pack.line_of(own[0] if own else "brand"), "品牌包 缺少「brand」")
+    brand = pack.get("brand")
+    if isinstance(brand, str) and not brand.strip():
+        fail(pack.line_of("brand"), "「brand」不能为空")
 
 
 def check_keys(item: Map, keys: Mapping[str, Key], where: str) -> None:

@@ -21,6 +21,7 @@ from bot.clock import business_day
 from bot.crm import intake, sync
 from bot.db import transaction
 from bot.sandbox.config import SandboxConfig
+from bot.sandbox.official_account import openid_of
 from bot.sandbox.populate import populate
 from bot.sandbox.town import Town
 from handlers import brand_pack, timetable
@@ -62,7 +63,7 @@ def load_once(bot: Bot, config: SandboxConfig) -> bool:
     with transaction(bot.sessions) as session:
         published = bot.clock.now() - _PUBLISHED_AGO
         brand_pack.load(session, pack_text(), by="system:sample", now=published)
-    batch = people.events(persons, today)
+    batch = _with_openids(people.events(persons, today), persons)
     for start in range(0, len(batch), _EVENTS_PER_BATCH):
         with transaction(bot.sessions) as session:
             result = intake.receive(
@@ -138,6 +139,21 @@ def _customers(persons: list[people.Person]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _with_openids(
+    batch: list[dict[str, Any]], persons: list[people.Person]
+) -> list[dict[str, Any]]:
+    """Cards of those who came to WeCom are bound to the brand's official account as well."""
+    openids = {
+        f"member-{person.member_no}": openid_of(external_userid(person))
+        for person in persons
+        if person.followed_at is not None
+    }
+    return [
+        {**event, "openid": openids[event["id"]]} if event["id"] in openids else event
+        for event in batch
+    ]
 
 
 def external_userid(person: people.Person) -> str:

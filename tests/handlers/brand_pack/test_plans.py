@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from handlers import brand_pack
 from sop import versions
 from sop.models import Sop, SopVersion
 from tests.factories import NOON
@@ -42,7 +43,8 @@ def test_a_step_of_a_published_sop_that_went_wrong_is_still_refused(session: Ses
         "{day: 0, title: 问候, talking_point: 问候, tilte: x}": "是不是「title」",
         "问候": "第 1 步写得不对",
         "[1]": "第 1 步写得不对",
-        "{day: 0, kind: [chat], title: 问候, talking_point: 问候}": "方式要是文字",
+        "{day: 0, kind: [1], title: 问候, talking_point: 问候}": "方式要是文字",
+        "{day: 0, kind: [chat, call], title: 问候, talking_point: 问候}": "由导购来做",
         "{day: 0, title: 问候, talking_point: 7}": "话术要写名称",
         "{day: 0, title: 问候, talking_point: 问候, materials: [7]}": "素材要写名称",
     }.items():
@@ -50,6 +52,43 @@ def test_a_step_of_a_published_sop_that_went_wrong_is_still_refused(session: Ses
         assert sentence.startswith("第 10 行：SOP「新客」"), step
         assert said in sentence
     assert session.scalars(select(SopVersion.number)).all() == [1]
+
+
+def test_every_key_of_a_step_comes_back_as_it_was_written(session: Session) -> None:
+    """Kinds by tier, missed days, templates, coupons, gifts: loading the dump changes nothing."""
+    more = """\
+sms_templates: [{name: 短, signature: 星河珠宝, code: S1, text: 您好，退订回T}]
+wechat_templates: [{name: 微, code: T1, data: {thing1: 您好}}]
+coupon_templates: [{name: 礼券, title: 礼, value_fen: 100, valid_days: 7}]
+"""
+    steps = [
+        "{day: 0, kind: [template_message, sms], title: 甲,"
+        " template: {sms: 短, template_message: 微}}",
+        "{day: 1, kind: sms, title: 乙, template: 短, coupon: 礼券, if_missed: drop}",
+        "{day: 2, kind: {by: tier, S: chat, A: none, else: sms}, title: 丙, talking_point: 问候,"
+        " template: {sms: 短}, workdays: true, if_missed: move}",
+        "{day: 3, kind: {by: store_tier, A: chat, else: none}, title: 丁, talking_point: 问候}",
+        "{day: 4, kind: invite, title: 戊, gift: 小样, at: 15:00}",
+    ]
+    text = sops(*steps).replace("sops:", f"{more}sops:")
+    assert publishes(session, text) == 1
+    first = dumped(session)
+    assert [step.get("if_missed") for step in first["sops"][0]["steps"]] == [
+        None,
+        "drop",
+        "move",
+        None,
+        None,
+    ]
+    assert first["sops"][0]["steps"][2]["kind"] == {
+        "by": "tier",
+        "A": "none",
+        "S": "chat",
+        "else": "sms",
+    }
+    assert publishes(session, text) == 0
+    assert publishes(session, brand_pack.dump(session)) == 0
+    assert dumped(session) == first
 
 
 def test_a_key_that_no_step_has_is_named_by_its_own_line(session: Session) -> None:

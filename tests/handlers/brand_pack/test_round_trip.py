@@ -10,7 +10,7 @@ import yaml
 from sqlalchemy.orm import Session
 
 from handlers import brand_pack
-from handlers.brand_pack import sample
+from handlers.brand_pack import sample, starter
 from tests.handlers.brand_pack.parts import dumped, publishes
 
 EXAMPLE = """\
@@ -64,6 +64,22 @@ def test_the_sample_brand_comes_back_as_it_was_written(session: Session) -> None
     assert first == yaml.safe_load(sample.pack_text())
     assert publishes(session, sample.pack_text()) == 0
     assert publishes(session, brand_pack.dump(session)) == 0
+
+
+def test_the_starter_pack_stands_beside_the_sample_and_comes_back(session: Session) -> None:
+    publishes(session, sample.pack_text())
+    before = dumped(session)
+    assert publishes(session, starter.pack_text()) > 0
+    both = dumped(session)
+    assert publishes(session, starter.pack_text()) == 0
+    assert publishes(session, brand_pack.dump(session)) == 0
+    assert dumped(session) == both
+    for section in ("brand", "settings", "stores", "guides"):
+        assert both[section] == before[section]
+    for section in ("talking_points", "sops"):
+        kept = {one["name"]: one for one in both[section]}
+        assert all(kept[one["name"]] == one for one in before[section])
+        assert len(kept) > len(before[section])
 
 
 _WORDS = (
