@@ -11,15 +11,18 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot.bells import Bells
-from bot.bot import Bot
+from bot.bot import Bot, Carrier
 from bot.clock import Clock
+from bot.crm import mobiles
 from bot.db import create_database_engine, create_sessions
 from bot.embedded import Servers
 from bot.limiter import Limiter
 from bot.sandbox.config import SandboxConfig
 from bot.sandbox.server import create_sandbox
 from bot.settings import Settings
+from bot.sms import SmsCarrier
 from bot.wecom.gateway import Gateway
+from bot.wecom.official_account import OfficialAccount
 from bot.wecom.tokens import TokenStore
 from handlers import commands, timetable, web
 from handlers.doors import DOORS
@@ -37,13 +40,27 @@ def build_bot(
     redis = None
     if redis_url:
         redis = Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=2)
+    tokens = TokenStore(sessions, settings.secret_key)
     gateway = Gateway(
         settings.wecom,
-        tokens=TokenStore(sessions, settings.secret_key),
+        tokens=tokens,
         limiter=Limiter(redis, sessions),
         clock=clock,
     )
-    return Bot(settings, clock, engine, sessions, gateway, bells)
+    carriers = build_carriers(settings, tokens)
+    return Bot(settings, clock, engine, sessions, gateway, bells, carriers)
+
+
+def build_carriers(settings: Settings, tokens: TokenStore) -> dict[str, Carrier]:
+    """The ways to people beside WeCom that are configured."""
+    carriers: dict[str, Carrier] = {}
+    if settings.sms is not None:
+        carriers["sms"] = SmsCarrier(
+            settings.sms, lambda sealed: mobiles.open_mobile(sealed, settings.secret_key)
+        )
+    if settings.official_account is not None:
+        carriers["official_account"] = OfficialAccount(settings.official_account, tokens=tokens)
+    return carriers
 
 
 def create_app(bot: Bot | None = None) -> Flask:
@@ -96,6 +113,15 @@ def sandbox_config(bot: Bot) -> SandboxConfig:
         trusted_domains=(f"127.0.0.1:{settings.port}", f"localhost:{settings.port}"),
         on_night=night,
         on_morning=morning,
+        sms_account=settings.sms.account if settings.sms else "",
+        sms_secret=settings.sms.secret if settings.sms else "",
+        sms_reports_url=f"{own}/api/v1/sms",
+        official_account_app_id=(
+            settings.official_account.app_id if settings.official_account else ""
+        ),
+        official_account_secret=(
+            settings.official_account.secret if settings.official_account else ""
+        ),
     )
 
 

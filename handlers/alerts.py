@@ -1,9 +1,9 @@
-"""Alerts to guides that cannot wait for the morning (提醒): a new friend, a customer lost."""
+"""Alerts that cannot wait for the morning (提醒): a new friend, a customer lost, many at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 
 from bot import outbox
 from bot.clock import SHANGHAI, business_day
+from bot.crm import brand
+from bot.crm import lost as lost_customers
+from bot.crm.lost import Direction
 from bot.settings import Settings
 from content_library import notices
 
@@ -63,6 +66,28 @@ _FACTS = text(
     WHERE f.id = ANY(:relations)
     """
 )
+# The managers of the guide's store; where there is none but herself, HQ.
+_ABOVE = text(
+    """
+    SELECT g.name, above.userid
+    FROM guide g
+    CROSS JOIN LATERAL (
+        SELECT b.userid FROM guide b
+        WHERE b.store_id = g.store_id AND b.is_manager AND b.is_active AND b.id <> g.id
+        UNION ALL
+        SELECT o.userid FROM operator o
+        WHERE o.userid IS NOT NULL AND o.is_active AND NOT EXISTS (
+            SELECT FROM guide b
+            WHERE b.store_id = g.store_id AND b.is_manager AND b.is_active AND b.id <> g.id)
+    ) AS above
+    WHERE g.id = :guide_id
+    ORDER BY above.userid
+    """
+)
+_DIRECTION_WORDS = {
+    Direction.CUSTOMER: "有 {} 位客户删除了导购 {}",
+    Direction.GUIDE: "导购 {1} 删除了 {0} 位客户",
+}
 
 
 def announce(
@@ -77,6 +102,39 @@ def announce(
 def lost(session: Session, settings: Settings, relation_id: int, now: datetime) -> int:
     """Tell a guide that this customer deleted her; each end once."""
     return _send(session, settings, [relation_id], now, is_lost=True)
+
+
+def deletions(
+    session: Session,
+    settings: Settings,
+    guide_id: int,
+    day: date,
+    direction: Direction,
+    now: datetime,
+) -> int:
+    """Tell the manager that too many customers of one guide were lost on `day`, once a day and
+    direction; 0 while there are fewer than the brand's limit."""
+    most = brand.settings(session).churn.alert_deletions
+    count = lost_customers.count_of_guide(session, guide_id, day, direction)
+    if count < most:
+        return 0
+    drafts = []
+    for name, userid in session.execute(_ABOVE, {"guide_id": guide_id}):
+        what = _DIRECTION_WORDS[direction].format(count, name)
+        key = f"alert:deletions:{guide_id}:{day}:{direction}:{userid}"
+        words = f"{day.month}月{day.day}日 {what}，请了解一下情况。"
+        drafts.append(
+            outbox.Draft(
+                kind="alert",
+                api="message/send",
+                body=notices.text_body(settings.wecom.agent_id, userid, words, key),
+                dedupe_key=key,
+                members=(userid,),
+                subject={"guide_id": guide_id},
+                deadline=now + _LIFE,
+            )
+        )
+    return len(outbox.add_many(session, drafts))
 
 
 def _send(

@@ -38,7 +38,7 @@ _TEXT_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTAL
 _TRANSIENT = {"40P01", "40001"}
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The request as a whole is refused: HTTP status and one sentence."""
 
     def __init__(self, status: int, error: str) -> None:
@@ -52,12 +52,8 @@ def receive_events() -> tuple[Response, int]:
     """Keep a JSON array or NDJSON of events (design 4.3); one bad event never hurts the others."""
     bot: Bot = current_app.extensions["bot"]
     try:
-        body = _body()
-        _check_signature(bot, body)
-        entries = list(_entries(body))
-        if len(entries) > MOST_EVENTS:
-            raise _Refused(413, f"一次最多 {MOST_EVENTS} 条事件。")
-    except _Refused as refused:
+        entries = signed_entries(bot)
+    except Refused as refused:
         log.info("events refused status=%d", refused.status)
         return jsonify(error=refused.error), refused.status
     result = _keep(bot, entries)
@@ -72,6 +68,16 @@ def receive_events() -> tuple[Response, int]:
     return answer, 200
 
 
+def signed_entries(bot: Bot) -> list[Any]:
+    """What a rightly signed request brings, unread; raises Refused for the request as a whole."""
+    body = _body()
+    _check_signature(bot, body)
+    entries = list(_entries(body))
+    if len(entries) > MOST_EVENTS:
+        raise Refused(413, f"一次最多 {MOST_EVENTS} 条事件。")
+    return entries
+
+
 def sign(secret: str, timestamp: str, body: bytes) -> str:
     """The signature a sender puts into `X-Daogou-Signature`."""
     digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
@@ -84,7 +90,7 @@ def _body() -> bytes:
         body: bytes = request.stream.read(BODY_LIMIT + 1)
         if len(body) <= BODY_LIMIT:
             return body
-    raise _Refused(413, f"请求最多 {BODY_LIMIT // 1024 // 1024} MB。")
+    raise Refused(413, f"请求最多 {BODY_LIMIT // 1024 // 1024} MB。")
 
 
 def _check_signature(bot: Bot, body: bytes) -> None:
@@ -96,7 +102,7 @@ def _check_signature(bot: Bot, body: bytes) -> None:
     is_number = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
     is_fresh = is_number and abs(int(timestamp) - bot.clock.now().timestamp()) <= _CLOCK_SECONDS
     if not (is_right and is_fresh):
-        raise _Refused(401, "签名不正确，或者时间与服务器相差超过 5 分钟。")
+        raise Refused(401, "签名不正确，或者时间与服务器相差超过 5 分钟。")
 
 
 def _entries(body: bytes) -> Iterator[Any]:
@@ -108,20 +114,20 @@ def _entries(body: bytes) -> Iterator[Any]:
     try:
         words = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _Refused(400, "请求要用 UTF-8 编码。") from None
+        raise Refused(400, "请求要用 UTF-8 编码。") from None
     if not words.strip():
-        raise _Refused(400, "请求里没有事件。")
+        raise Refused(400, "请求里没有事件。")
     if words.lstrip().startswith("["):
         try:
             yield from _parse(words)
         except (ValueError, RecursionError):
-            raise _Refused(400, "请求不是正确的 JSON 数组。") from None
+            raise Refused(400, "请求不是正确的 JSON 数组。") from None
         return
     # Only the line feed ends a line of NDJSON; U+2028 may stand inside a text.
     lines = [line for line in words.split("\n") if line.strip()]
     parsed = [_line(line) for line in lines]
     if all(isinstance(one, _Unreadable) for one in parsed):
-        raise _Refused(400, "请求不是 JSON 数组，也不是每行一个 JSON 对象。")
+        raise Refused(400, "请求不是 JSON 数组，也不是每行一个 JSON 对象。")
     yield from parsed
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bot import sms
 from bot.crm import channels
+from bot.wecom import official_account
 from content_library import kf_answers, welcome_sends
-from handlers import contact_ways
+from handlers import broadcasting, contact_ways
 from handlers.verdicts import Kind, RetryClass
-from sop import digests
+from sop import broadcast_sends, digests, mass_sends, send_results
 from tagging import corp_tags, marks
 
 A, B, C = RetryClass.IDEMPOTENT, RetryClass.PLATFORM_DEDUPED, RetryClass.RECONCILE_FIRST
@@ -47,6 +49,44 @@ DELIVERIES: dict[str, Kind] = {
         after=corp_tags.tag_created,
         dead=corp_tags.tag_failed,
         reconcile=corp_tags.reconcile,
+    ),
+    # What asks a guide to send or publish must not be asked twice.
+    "mass_message": Kind(
+        C,
+        moot_on=frozenset({41048}),
+        after=mass_sends.created,
+        dead=mass_sends.failed,
+        reconcile=broadcasting.reconcile_mass,
+    ),
+    "mass_cancel": Kind(A, moot_on=frozenset({41047, 41093})),
+    "group_message": Kind(
+        C,
+        after=broadcast_sends.group_created,
+        dead=broadcast_sends.group_failed,
+        reconcile=broadcasting.reconcile_group,
+    ),
+    "moment": Kind(
+        C,
+        after=broadcast_sends.moment_created,
+        dead=broadcast_sends.failed,
+        reconcile=broadcasting.reconcile_moment,
+    ),
+    # The gateway takes a message_id once, however often it comes. A number that does not exist and
+    # a customer who refuses are no dead letters: nobody has to look at them.
+    "sms": Kind(
+        A,
+        carrier="sms",
+        moot_on=send_results.REFUSALS["sms"] | {sms.Code.WRONG_MOBILE},
+        after=send_results.sent,
+        dead=send_results.failed,
+    ),
+    # Nothing makes two of these one, and nobody can ask: what is not known a person looks at.
+    "template_message": Kind(
+        C,
+        carrier="official_account",
+        moot_on=official_account.NOT_SUBSCRIBED | official_account.REFUSED | {40003},
+        after=send_results.sent,
+        dead=send_results.failed,
     ),
     # A msgid of our own, unique per account, makes a repeated message the same message.
     "kf_reply": Kind(

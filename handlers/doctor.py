@@ -16,13 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import inbox, outbox
 from bot.bot import Bot
-from bot.clock import SHANGHAI
+from bot.clock import SHANGHAI, business_day
+from bot.crm import workdays
 from bot.crm.models import ChannelCode, Guide
 from bot.embedded import schema_version
 from bot.errors import WeComError, WeComUnavailable
 from bot.wecom.errcodes import next_step
 from content_library.models import WelcomeMessage
 from handlers import web
+from sop.models import SopStep, SopVersion, VersionState
+
+# Step kind -> who sends it, and what people call it.
+_SENT_BY = {"sms": ("sms", "短信"), "template_message": ("official_account", "公众号消息")}
 
 State = Literal["ok", "warn", "fail", "skip"]
 
@@ -249,6 +254,63 @@ def pauses(bot: Bot) -> Finding:
     return Finding(name, "fail", found, f"{advice}（改好后五分钟内自动再试）")
 
 
+def _carriers(bot: Bot) -> Finding:
+    """SMS and official account: whether steps of that kind can be sent."""
+    name, settings = "短信与公众号", bot.settings
+    labels = {
+        "sms": ("短信", settings.sms),
+        "official_account": ("公众号", settings.official_account),
+    }
+    working, broken = [], []
+    for key, (label, given) in labels.items():
+        carrier = bot.carriers.get(key)
+        if given is None or carrier is None:
+            working.append(f"{label}没有配置")
+            continue
+        try:
+            carrier.check()
+        except WeComError as error:
+            broken.append(f"{label}不可用（{error.reason or error.errcode}）")
+        else:
+            working.append(f"{label}可用")
+    if broken:
+        advice = "核对 SMS_* 与 OFFICIAL_ACCOUNT_* 的设置和服务商后台"
+        return Finding(name, "fail", "；".join(broken + working), advice)
+    missing = _unsendable(bot)
+    if missing:
+        said = f"{'；'.join(working)}；已发布的 SOP 里有{'、'.join(missing)}步骤"
+        return Finding(name, "fail", said, "配置 SMS_* 或 OFFICIAL_ACCOUNT_*，或改用别的触达方式")
+    return Finding(name, "ok", "；".join(working))
+
+
+def _unsendable(bot: Bot) -> list[str]:
+    """Kinds that published SOPs send and nothing here can."""
+    absent = {
+        kind: label for kind, (carrier, label) in _SENT_BY.items() if carrier not in bot.carriers
+    }
+    with bot.sessions() as session:
+        used = session.scalars(
+            select(SopStep.template_ids)
+            .join(SopVersion, SopVersion.id == SopStep.version_id)
+            .where(SopVersion.state == VersionState.PUBLISHED)
+        ).all()
+    kinds = {kind for one in used for kind in one}
+    return [label for kind, label in absent.items() if kind in kinds]
+
+
+def _workdays(bot: Bot) -> Finding:
+    with bot.sessions() as session:
+        year = workdays.unpublished(session, business_day(bot.clock.now()))
+    if year is not None:
+        return Finding(
+            "工作日",
+            "warn",
+            f"{year} 年的调休还没有录入",
+            "国务院公布后在品牌包的 workdays 里补上，或升级本程序",
+        )
+    return Finding("工作日", "ok", "今年的调休已录入")
+
+
 def _letters(bot: Bot) -> Finding:
     with bot.sessions() as session:
         count = len(inbox.dead_letters(session)) + len(outbox.dead_letters(session))
@@ -291,6 +353,8 @@ _PLATFORM: dict[str, Callable[[Bot], Finding]] = {
 _CHECKS: dict[str, Callable[[Bot], Finding]] = {"企业与密钥": _token, **_PLATFORM}
 _RECORDS: dict[str, Callable[[Bot], Finding]] = {
     "内容": _content,
+    "短信与公众号": _carriers,
+    "工作日": _workdays,
     "暂停的接口": pauses,
     "失败的消息": _letters,
 }

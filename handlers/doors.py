@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from handlers import api, callback, console, h5
+from handlers import api, callback, console, h5, sms_reports
 
-DOORS: tuple[Blueprint, ...] = (callback.bp, api.bp, console.bp, h5.bp)
+DOORS: tuple[Blueprint, ...] = (
+    callback.bp,
+    api.bp,
+    sms_reports.bp,
+    console.bp,
+    h5.bp,
+)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -19,11 +20,19 @@ from sqlalchemy.orm import Session
 from bot import retention, runs
 from bot.bot import Bot
 from bot.clock import SHANGHAI, at, business_day
-from bot.crm import brand, calendar, sync
+from bot.crm import brand, calendar, coupons, sync, workdays
 from bot.db import transaction
 from content_library import materials
-from handlers import contact_ways
-from sop import digests, enrollment, planning
+from handlers import broadcast_results, broadcasting, contact_ways, lead_alerts
+from sop import (
+    appointments,
+    broadcasts,
+    digests,
+    enrollment,
+    leads,
+    planning,
+    sends,
+)
 from tagging import corp_tags, marks, rules, scores
 
 log = logging.getLogger(__name__)
@@ -31,14 +40,19 @@ log = logging.getLogger(__name__)
 #: (session, day) -> rows. Pure SQL, one transaction each, safe to repeat for any day.
 NIGHTLY: tuple[tuple[str, Callable[[Session, date], int]], ...] = (
     ("calendar.extend", calendar.extend),
+    ("workdays.extend", workdays.extend),
+    ("coupons.expire", coupons.expire),
     ("scores.refresh", scores.refresh),
     ("rules.apply", rules.apply),
+    ("appointments.settle", appointments.settle),
     ("enrollment.enroll_due", enrollment.enroll_due),
 )
 
 
 # What a missed night still does for its own day; the rest would write the past over the present.
 _OF_THE_PAST = frozenset({"enrollment.enroll_due"})
+# What would end before its time if a day were planned that has not begun.
+_NEVER_AHEAD = frozenset({"coupons.expire", "appointments.settle"})
 
 
 def nightly(bot: Bot, day: date) -> int:
@@ -53,7 +67,14 @@ def nightly(bot: Bot, day: date) -> int:
     if day < stands_on and _is_too_old(bot, day, stands_on):
         log.info("nightly day=%s is too old to be caught up", day)
         return 0
+    is_ahead = stands_on > business_day(now)
     for name, step in NIGHTLY:
+        if is_ahead and name in _NEVER_AHEAD:
+            continue
+        if name == "enrollment.enroll_due" and not is_ahead:
+            # A lead that came up by itself is what an SOP may wait for.
+            raised = partial(leads.raise_due, now=now)
+            _step(bot, "leads.raise_due", stands_on, raised)
         _step(bot, name, day if name in _OF_THE_PAST else stands_on, step)
     opened = _step(
         bot,
@@ -61,6 +82,8 @@ def nightly(bot: Bot, day: date) -> int:
         stands_on,
         lambda session, day: planning.plan(session, day, now).opened,
     )
+    if not is_ahead:
+        _step(bot, "broadcasts.plan", stands_on, partial(broadcasts.plan, now=now))
     while _step(bot, "marks.push_pending", day, lambda session, _: marks.push_pending(session)):
         pass
     return opened
@@ -109,12 +132,17 @@ def forget(bot: Bot, day: date) -> int:
     return retention.purge(bot.sessions)
 
 
+# From the first hour in which a mass message may be confirmed to the last.
+_ASKING_HOURS = range(9, 23)
+
 JOBS: dict[str, Callable[[Bot, date], int]] = {
     "roster": roster,
     "nightly": nightly,
     "morning": morning,
     "media": media,
     "retention": forget,
+    # Nobody calls back: WeCom is asked every hour in which guides confirm and publish.
+    **{f"broadcast_results_{hour}": broadcast_results.poll for hour in _ASKING_HOURS},
 }
 
 
@@ -138,6 +166,10 @@ def timetable(session: Session) -> tuple[Daily, ...]:
         Daily("nightly", 2, 10),
         Daily("retention", 4, 20),
         Daily("morning", settings.morning.hour, settings.morning.minute, until_hour=20),
+        *(
+            Daily(f"broadcast_results_{hour}", hour, 5, until_hour=hour + 1)
+            for hour in _ASKING_HOURS
+        ),
     )
 
 
@@ -193,8 +225,20 @@ def tick(bot: Bot) -> None:
         if not _is_morning_coming(session, now, day):
             digests.remind_due(session, now, bot.settings)
     with transaction(bot.sessions) as session:
+        lead_alerts.tell_due(session, bot.settings, now)
+    _send_due(bot)
+    with transaction(bot.sessions) as session:
         if materials.due_media(session, now):
             runs.request(session, "media", day, again=True)
+
+
+def _send_due(bot: Bot) -> None:
+    """What machines send and guides confirm leaves at its hour."""
+    more = True
+    while more:
+        with transaction(bot.sessions) as session:
+            more = bool(sends.queue_due(session, bot.clock.now()))
+    broadcasting.send_due(bot)
 
 
 def run_now(bot: Bot, job: str, day: date) -> int:

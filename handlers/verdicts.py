@@ -55,6 +55,8 @@ class Kind:
     moot_on: frozenset[int] = frozenset()
     #: For B: how long after the first try WeCom still recognizes the bytes.
     window: timedelta = timedelta(hours=3, minutes=50)
+    #: Who makes the call: `wecom`, or a name in `Bot.carriers`.
+    carrier: str = "wecom"
 
 
 @dataclass(frozen=True)

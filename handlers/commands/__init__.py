@@ -13,7 +13,18 @@ from psycopg import errors as postgres
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from bot.errors import DaogouError, UserError
-from handlers.commands import arguments, care, content, operators, processes, work
+from handlers.commands import (
+    arguments,
+    care,
+    content,
+    operators,
+    people,
+    processes,
+    reference,
+    sales,
+    value,
+    work,
+)
 from handlers.commands.office import Office, Roof
 
 __all__ = ["COMMANDS", "Roof", "main"]
@@ -42,7 +53,14 @@ COMMANDS: dict[str, Command] = {
     "migrate": Command("把数据库升级到最新结构", processes.none, processes.migrate),
     "load": Command("载入品牌包 YAML", content.load_arguments, content.load),
     "dump": Command("导出品牌包 YAML", processes.none, content.dump),
-    "import": Command("从 CSV 导入会员、消费或导购", content.import_arguments, content.import_),
+    "import": Command(
+        "从 CSV 导入会员、消费、券、积分、到店、导购或休息日",
+        content.import_arguments,
+        content.import_,
+    ),
+    "merge": Command("两份客户资料是同一个人：合并", people.merge_arguments, people.merge),
+    "unmerge": Command("撤销一次合并", people.unmerge_arguments, people.unmerge),
+    "merges": Command("列出某位客户的合并记录", people.merges_arguments, people.merges),
     "sync": Command("从企业微信同步导购、客户与标签，可中断续传", work.json_only, work.sync),
     "nightly": Command("跑一次夜间计划", work.day_arguments, work.nightly),
     "morning": Command("发一次早报", work.day_arguments, work.morning),
@@ -51,6 +69,15 @@ COMMANDS: dict[str, Command] = {
         "解释某位客户某天为什么有、或没有任务", work.explain_arguments, work.explain
     ),
     "tasks": Command("列出某位导购某天的任务", work.tasks_arguments, work.tasks),
+    "leads": Command("列出线索：谁可能要买，谁在跟", sales.leads_arguments, sales.leads),
+    "lost": Command("列出流失的客户，分两个方向", sales.lost_arguments, sales.lost),
+    "funnel": Command("邀约漏斗：邀约、到店、意向、成交", sales.funnel_arguments, sales.funnel),
+    "coupons": Command("随任务发的券：给收银，或看核销", sales.coupons_arguments, sales.coupons),
+    "tier": Command("说明某位客户的等级是怎么算的", value.tier_arguments, value.tier),
+    "price": Command("写入某天的价格，例如金价", value.price_arguments, value.price),
+    "reference": Command(
+        "品牌包能写的全部内容：字段、触发、步骤、设置", reference.arguments, reference.run
+    ),
     "doctor": Command("逐项检查设置与平台，给出下一步", work.json_only, care.doctor),
     "deadletters": Command("查看或重试失败的消息", care.deadletters_arguments, care.deadletters),
     "operator": Command("管理总部账号", operators.arguments, operators.run),

@@ -10,12 +10,15 @@ from bot.crm import imports
 from bot.db import transaction
 from bot.errors import UserError
 from handlers import brand_pack
+from handlers.brand_pack import starter
 from handlers.commands.office import Office, read_text
 
 _NAMES = {
     "regions": "区域",
     "stores": "门店",
     "guides": "导购",
+    "festivals": "品牌节日",
+    "workdays": "工作日",
     "tag_groups": "标签组",
     "materials": "素材",
     "welcome_messages": "欢迎语",
@@ -23,22 +26,27 @@ _NAMES = {
     "tag_rules": "打标规则",
     "keyword_replies": "关键词回复",
     "talking_points": "话术",
+    "sms_templates": "短信模板",
+    "wechat_templates": "公众号模板",
+    "coupon_templates": "券模板",
     "sops": "SOP",
 }
 
 
 def load_arguments(parser: argparse.ArgumentParser) -> None:
     """`load FILE.yaml`."""
-    parser.add_argument("file", help="品牌包 YAML 文件，- 为标准输入")
+    parser.add_argument("file", help="品牌包 YAML 文件，- 为标准输入，starter 为自带的起步包")
 
 
 def load(args: argparse.Namespace, office: Office) -> int:
     """`daogou load FILE.yaml`: all of it, or nothing."""
-    text = read_text(args.file)
+    text = starter.pack_text() if args.file == "starter" else read_text(args.file)
     with transaction(office.bot.sessions) as session:
         loaded = brand_pack.load(session, text, by="system:load", now=office.bot.clock.now())
     counts = "，".join(f"{_NAMES[section]} {count}" for section, count in loaded.counts.items())
     print(f"已载入：{counts}；新发布 SOP 版本 {loaded.published} 个。")
+    for warning in loaded.warnings:
+        print(f"提醒：{warning}")
     return 0
 
 
@@ -50,7 +58,7 @@ def dump(args: argparse.Namespace, office: Office) -> int:
 
 
 def import_arguments(parser: argparse.ArgumentParser) -> None:
-    """`import members|purchases|guides FILE.csv`."""
+    """`import members|purchases|coupons|points|visits|guides|days_off FILE.csv`."""
     parser.add_argument("kind", choices=sorted(imports.KINDS), help="导入什么")
     parser.add_argument("file", type=Path, help="CSV 文件（UTF-8 或 GB18030）")
 

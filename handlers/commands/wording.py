@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sop.explain import Explanation
 from sop.models import TaskState
-from sop.preview import Preview
+from sop.preview import WAITING, Changed, DayPreview, Preview
+from sop.step_kinds import KINDS
 
 #: A task's state on a terminal.
 STATES: dict[TaskState, str] = {
@@ -25,11 +26,15 @@ def named(name: str) -> str:
 def explanation(found: Explanation) -> list[str]:
     """Why each task exists, then for every other SOP why there is none."""
     who = named(found.contact_name)
-    lines = [f"{who}  {found.day}  负责导购：{found.guide_name or '无'}", ""]
+    lines = [f"{who}  {found.day}  负责导购：{found.guide_name or '无'}"]
+    lines += [f"{'✓' if gate.holds else '✗'} {gate.words}" for gate in found.gates]
+    lines += [f"播送：{words}" for words in found.broadcasts]
+    lines.append("")
     for task in found.tasks:
         lines.append(f"● {task.sop_name} · {task.title}（{STATES[task.state]}）")
         lines.append(f"    {task.why_line}")
-        lines += [f"    {text}" for text in (task.ranking, task.reason) if text]
+        said = (task.ranking, task.channel, *task.shifts, task.coupon, task.reason)
+        lines += [f"    {text}" for text in said if text]
         lines += [f"    {day} 顺延：{reason}" for day, reason in task.deferrals]
         for reading in task.readings:
             mark = "✓" if reading.holds else "✗"
@@ -65,11 +70,13 @@ def preview(found: Preview) -> list[str]:
     if found.impact:
         lines.append(f"发布后：{found.impact.sentence()}")
     for one in found.days:
-        lines.append(
-            f"{one.day}  任务 {one.tasks}（线上版本 {one.published_tasks}），导购 {one.guides} 位，"
-            f"排队 {one.waiting}，满额导购 {one.guides_over_cap} 位"
-        )
+        lines += _of_day(one)
     lines.append(f"合计 {found.tasks} 项，比线上版本 {found.difference:+d}")
+    change = found.change
+    if change.gone or change.same:
+        lines.append(f"新增 {change.added} 项，不再 {change.gone} 项，不变 {change.same} 项")
+        lines += [f"    新增 {_changed(one)}" for one in change.added_samples]
+        lines += [f"    不再 {_changed(one)}" for one in change.gone_samples]
     for sample in found.samples:
         lines.append(
             f"{sample.day} {sample.guide_name} → {named(sample.contact_name)} · {sample.title}"
@@ -78,3 +85,25 @@ def preview(found: Preview) -> list[str]:
         if sample.words:
             lines.append(f"    {sample.words}")
     return lines
+
+
+def _of_day(one: DayPreview) -> list[str]:
+    """A day in numbers, then its tasks by kind, what waits and for what, what guides confirm."""
+    parts = [
+        f"{label} {one.by_kind[kind]}" for kind, label in KINDS.items() if one.by_kind.get(kind)
+    ]
+    if one.mass_sends:
+        parts.append(f"请导购确认群发 {one.mass_sends} 次")
+    if one.broadcasts:
+        parts.append(f"朋友圈或客户群 {one.broadcasts} 条")
+    waits = [f"{WAITING.get(why, '其他原因')} {n}" for why, n in one.waiting_by.items()]
+    lines = [
+        f"{one.day}  任务 {one.tasks}（线上版本 {one.published_tasks}），导购 {one.guides} 位，"
+        f"排队 {one.waiting}，满额导购 {one.guides_over_cap} 位"
+    ]
+    lines += [f"    {'、'.join(parts)}"] if parts else []
+    return lines + ([f"    排队：{'、'.join(waits)}"] if waits else [])
+
+
+def _changed(one: Changed) -> str:
+    return f"{one.day} {named(one.contact_name)} · {one.title}"

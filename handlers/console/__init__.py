@@ -7,7 +7,19 @@ from typing import Any
 
 from flask import Blueprint
 
-from handlers.console import contacts, editor, guard, people_words, problems, sign_in, sops, today
+from handlers.console import (
+    appointment_list,
+    contacts,
+    editor,
+    guard,
+    lead_list,
+    lost_list,
+    people_words,
+    problems,
+    sign_in,
+    sops,
+    today,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,9 @@ PAGES: tuple[Page, ...] = (
     Page("今日", today.bp, "console.today.page"),
     Page("SOP", sops.bp, "console.sops.page"),
     Page("客户", contacts.bp, "console.contacts.page"),
+    Page("线索", lead_list.bp, "console.leads.page"),
+    Page("邀约", appointment_list.bp, "console.appointments.page"),
+    Page("流失", lost_list.bp, "console.lost.page"),
 )
 
 bp = Blueprint(

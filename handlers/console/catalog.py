@@ -7,7 +7,7 @@ the form by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,13 +17,27 @@ from sqlalchemy.orm import Session
 from bot.crm import brand
 from bot.crm.models import ChannelCode, Contact, FestivalDay, Guide, Region, Store
 from content_library import placeholders
-from content_library.models import Material, TalkingPoint, TalkingPointVariant
-from sop import triggers
+from content_library.models import (
+    ChannelTemplate,
+    CouponTemplate,
+    Material,
+    TalkingPoint,
+    TalkingPointVariant,
+)
+from sop import step_kinds, triggers
 from sop.anchors import STAGE_LABELS
-from sop.specs import KINDS
+from sop.models import Carrier, IfMissed, Sop
 from tagging import conditions
 from tagging.fields.field import Field
-from tagging.fields.kinds import HAS_OPS, Choice, Number, Words
+from tagging.fields.kinds import (
+    HAS_OPS,
+    Choice,
+    DateSpan,
+    Flag,
+    Kilometers,
+    Number,
+    Words,
+)
 from tagging.models import ContactScore, Tag, TagGroup
 
 _NUMBER_OPS = {
@@ -46,17 +60,31 @@ _MATERIAL_KINDS = {
     "video": "视频",
     "file": "文件",
 }
+_IF_MISSED = {IfMissed.LATE: "补做", IfMissed.DROP: "过期不做", IfMissed.MOVE: "顺延到下一天"}
 # A sample customer is looked for among so many of the newest friends.
 _NEWEST = 200
 
 
-def read(session: Session) -> dict[str, Any]:
-    """The whole catalog, ready to be written into the page as JSON."""
+def read(session: Session, steps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The whole catalog, ready to be written into the page as JSON.
+
+    `steps` are those of the plan to be edited: what they say of chains and tiers is told in words.
+    """
     return {
         "triggers": [_trigger(one) for one in triggers.TRIGGERS.values()],
         "fields": [_field(one) for one in conditions.FIELDS.values()],
         "names": _names(session),
-        "kinds": [{"key": key, "label": label} for key, label in KINDS.items()],
+        "kinds": [_kind(key, label) for key, label in step_kinds.KINDS.items()],
+        "ways": [_way(step["kind"]) for step in steps if not isinstance(step["kind"], str)],
+        "ifMissed": [{"key": key.value, "label": label} for key, label in _IF_MISSED.items()],
+        "templates": _templates(session),
+        "coupons": list(
+            session.scalars(
+                select(CouponTemplate.name)
+                .where(CouponTemplate.is_active)
+                .order_by(CouponTemplate.name)
+            )
+        ),
         "points": _points(session),
         "materials": [
             {"name": name, "kind": _MATERIAL_KINDS.get(kind, kind)}
@@ -119,15 +147,44 @@ def _trigger(entry: triggers.Trigger) -> dict[str, Any]:
                 "label": field.label.replace("（分）", ""),
                 "kind": field.kind,
                 "isRequired": field.is_required,
+                "options": [{"key": key, "label": label} for key, label in field.options.items()],
             }
             for field in entry.fields
         ],
     }
 
 
+def _kind(key: str, label: str) -> dict[str, Any]:
+    who = step_kinds.CARRIERS.get(key)
+    return {
+        "key": key,
+        "label": label,
+        "isMachine": who == Carrier.MACHINE,
+        # One text for all: nothing in it can be one customer's own.
+        "isForMany": who in (None, Carrier.MASS),
+        "needsWords": who != Carrier.MACHINE and key not in step_kinds.ASKS,
+        "hasGift": key == "invite",
+    }
+
+
+def _way(kind: Any) -> dict[str, Any]:
+    read = step_kinds.read(kind)
+    words = step_kinds.sentence(read.kind, read.channels)
+    return {"kind": kind, "kinds": sorted(read.all), "words": words}
+
+
+def _templates(session: Session) -> list[dict[str, str]]:
+    rows = session.execute(
+        select(ChannelTemplate.name, ChannelTemplate.channel, ChannelTemplate.text)
+        .where(ChannelTemplate.is_active)
+        .order_by(ChannelTemplate.name)
+    )
+    return [{"name": name, "channel": channel, "text": words} for name, channel, words in rows]
+
+
 def _field(field: Field) -> dict[str, Any]:
     kind = field.kind
-    is_number = isinstance(kind, Number)
+    is_number = isinstance(kind, Number | Kilometers)
     words = _HAS_OPS if field.operators == HAS_OPS else _NUMBER_OPS if is_number else _SET_OPS
     told: dict[str, Any] = {
         "key": field.key,
@@ -138,6 +195,13 @@ def _field(field: Field) -> dict[str, Any]:
     if isinstance(kind, Number):
         told["unit"] = "元" if field.key.endswith(_MONEY) else kind.unit
         told["isMoney"] = field.key.endswith(_MONEY)
+    elif isinstance(kind, Kilometers):
+        told["unit"], told["hasDecimals"] = "公里", True
+    elif isinstance(kind, Flag):
+        told["value"] = "flag"
+        told["options"] = [{"key": "true", "label": kind.yes}, {"key": "false", "label": kind.no}]
+    elif isinstance(kind, DateSpan):
+        told["value"] = "dates"
     elif isinstance(kind, Choice):
         told["value"] = "choice"
         told["options"] = [{"key": key, "label": label} for key, label in kind.options.items()]
@@ -160,6 +224,7 @@ def _names(session: Session) -> dict[str, list[dict[str, str]]]:
         "channel_codes": _pairs(session, ChannelCode.state, ChannelCode.name),
         "categories": _same(brand.settings(session).categories),
         "festivals": _same(session.scalars(select(FestivalDay.name).distinct().order_by("name"))),
+        "sops": _same(session.scalars(select(Sop.name).order_by(Sop.name))),
         "stages": [{"key": key, "label": label} for key, label in STAGE_LABELS.items()],
     }
 

@@ -25,7 +25,7 @@ from handlers.console import actors, audit, catalog, spec_form, version_words
 from handlers.console.guard import who
 from handlers.console.spec_form import Submitted
 from handlers.web import the_bot
-from sop import preview, triggers, versions
+from sop import preview, step_kinds, triggers, versions
 from sop.models import Reach, Sop, SopVersion, VersionState
 from tagging import conditions
 
@@ -135,7 +135,12 @@ def show_preview() -> Any:
         audit.note(session, "sop.preview", thing, bot.clock.now(), name=given.name)
     most = max((max(one.tasks, one.published_tasks) for one in found.days), default=0)
     return render_template(
-        "console/sop_preview.html", preview=found, changes=changes, most=most or 1
+        "console/sop_preview.html",
+        preview=found,
+        changes=changes,
+        most=most or 1,
+        kinds=step_kinds.KINDS,
+        waiting=preview.WAITING,
     )
 
 
@@ -190,7 +195,7 @@ def _page(session: Session, sop: Sop | None, draft: SopVersion | None, spec: Any
         "sop_id": sop.id if sop else None,
         "draft_id": draft.id if draft else None,
         "spec": {**spec, "audience": catalog.group_form(spec.get("audience"))},
-        "catalog": catalog.read(session),
+        "catalog": catalog.read(session, spec["steps"]),
         "sample": catalog.sample(session, 0, day),
         "urls": {
             "save": url_for("console.editor.save"),
@@ -204,12 +209,12 @@ def _page(session: Session, sop: Sop | None, draft: SopVersion | None, spec: Any
     return render_template("console/editor.html", sop=sop, draft=draft, live=live, given=given)
 
 
-def _differences(session: Session, given: Submitted) -> tuple[str, ...]:
-    """What the plan changes against what is in force; the caller undoes the draft."""
+def _differences(session: Session, given: Submitted) -> tuple[str, ...] | None:
+    """What the plan changes against what is in force, None if nothing is; undone by the caller."""
     draft = versions.save_draft(session, given.name, given.spec, None)
     told = version_words.history(session, draft.sop_id)
     is_live = any(one.state == VersionState.PUBLISHED for one in told)
-    return told[0].changes if is_live else ()
+    return told[0].changes if is_live else None
 
 
 def _save(session: Session, given: Submitted) -> SopVersion:

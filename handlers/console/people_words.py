@@ -46,6 +46,12 @@ def long_day(on: date) -> str:
     return f"{date_word(on)} 周{_WEEKDAYS[on.weekday()]}"
 
 
+def slot(at: datetime) -> str:
+    """今天 15:00, 明天 15:00, 11月28日 15:00: an hour that is still to come keeps its clock."""
+    local = at.astimezone(SHANGHAI)
+    return f"{day_word(local.date())} {local:%H:%M}"
+
+
 def yuan(fen: int | None) -> str:
     """¥12,800, or ¥12,800.50 where there is a rest."""
     if fen is None:

@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 
 from content_library.models import Material, TalkingPoint, TalkingPointVariant
 from handlers.console import actors
-from sop import triggers
+from sop import step_kinds, triggers
 from sop.models import Reach, SopStep, SopVersion, VersionState
-from sop.specs import KINDS
 from tagging import conditions
 
 _MOST = 20
@@ -174,7 +173,7 @@ def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[Step
                 when(step.day, step.at, triggers.of(trigger).is_fixed),
                 step.day,
                 step.title,
-                KINDS.get(step.kind, step.kind),
+                step_kinds.sentence(step.kind, step.channels),
                 point,
                 tuple(variants[step.talking_point_id]),
                 tuple(materials[one] for one in step.material_ids if one in materials),

@@ -63,6 +63,7 @@ _REMOVED: tuple[Handler, ...] = (
     follow.end_follow,
     welcome.note_overtaken,
     follow.alert_lost,
+    follow.alert_deletions,
 )
 
 #: Every class of event has its row, also those for which there is nothing to do.

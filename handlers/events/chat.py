@@ -25,7 +25,7 @@ from bot.wecom import bodies
 from bot.wecom.events import AppEntered, CardClicked, GuideMessage
 from content_library import notices, words
 from handlers.guide_commands import answers
-from handlers.guide_commands.answers import Asker
+from handlers.guide_commands.asker import Asker
 from sop import tasks
 
 log = logging.getLogger(__name__)

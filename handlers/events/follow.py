@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from bot import jobs
 from bot.bot import Bot
+from bot.clock import business_day
 from bot.crm import changes, roster, standing
+from bot.crm.lost import Direction
 from bot.crm.models import FollowState
 from bot.crm.relation_story import Report
 from bot.crm.standing import Standing
@@ -134,6 +136,16 @@ def alert_lost(bot: Bot, event: Removed) -> None:
                 alerts.announce(session, bot.settings, [one.contact_id], bot.clock.now())
             elif one.ended_by == Report.CUSTOMER and one.ended_at == event.created_at:
                 alerts.lost(session, bot.settings, one.relation_id, bot.clock.now())
+
+
+def alert_deletions(bot: Bot, event: Removed) -> None:
+    """Tell the manager when a guide loses, or deletes, many customers on one day."""
+    with transaction(bot.sessions) as session:
+        for _, one in _standing(session, [event]):
+            if one.is_ended and one.ended_at is not None and one.ended_by in set(Direction):
+                day, now = business_day(one.ended_at), bot.clock.now()
+                direction = Direction(one.ended_by)
+                alerts.deletions(session, bot.settings, one.guide_id, day, direction, now)
 
 
 def _standing(session: Session, events: Sequence[AnyEvent]) -> list[tuple[AnyEvent, Standing]]:

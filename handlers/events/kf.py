@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -16,12 +17,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot.bot import Bot
-from bot.crm.models import KfAccount, KfMessage
+from bot.crm import brand, opt_outs
+from bot.crm.models import Contact, KfAccount, KfMessage
 from bot.db import transaction
 from bot.errors import Refused, UnknownPerson, WeComError
 from bot.wecom.details import KfPage
 from bot.wecom.events import KfArrived
 from content_library import kf_answers
+from handlers import lead_alerts
+from sop import leads
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +149,33 @@ def _answer(bot: Bot, open_kfid: str, message_id: int) -> None:
         if message.outcome is None and refusal is not None:
             message.outcome = f"{kf_answers.Outcome.FAILED}:{refusal}"
         elif message.outcome is None:
-            kf_answers.answer(session, message, state, now, agent_id=bot.settings.wecom.agent_id)
+            kf_answers.answer(
+                session,
+                message,
+                state,
+                now,
+                agent_id=bot.settings.wecom.agent_id,
+                wants_person=_intends(session, bot, message, now),
+            )
             log.info("kf message=%d outcome=%s", message.id, message.outcome)
+
+
+def _intends(session: Session, bot: Bot, message: KfMessage, now: datetime) -> bool:
+    """Whether she asks for something that wants a person (定制, 结婚选款); then she is a lead, and
+    the guide who gets the lead hears of it at once."""
+    said = message.text or ""
+    if not kf_answers.needs_state(message, now) or opt_outs.asks_to_stop(said):
+        return False
+    intent = leads.intent_of(said, brand.settings(session).leads.intents)
+    if intent is None:
+        return False
+    known = (Contact.external_userid == message.external_userid) & Contact.merged_into_id.is_(None)
+    contact_id = session.scalar(select(Contact.id).where(known))
+    if contact_id is not None:
+        key = f"kf:{message.msgid}"
+        if leads.raise_intent(session, contact_id, intent, said, now, dedupe_key=key) is not None:
+            lead_alerts.tell_now(session, bot.settings, now)
+    return True
 
 
 def _state(bot: Bot, open_kfid: str, external_userid: str) -> tuple[int | None, str | None]:

@@ -6,41 +6,32 @@ Everything that changes a task ends in `sop.tasks`, the same functions the cards
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
 
 from sqlalchemy.orm import Session
 
-from bot.clock import business_day
-from bot.crm.models import Guide
 from bot.errors import UserError
 from bot.wecom.messages import APP_TEXT_LIMIT
 from content_library import facts, keyword_replies, placeholders, talking_points, words
-from handlers.guide_commands import customers, parsing, week
+from handlers import standing_lines
+from handlers.guide_commands import (
+    customers,
+    days_off,
+    lead_answers,
+    parsing,
+    refusals,
+    store_visits,
+    week,
+)
+from handlers.guide_commands.asker import MOST_HITS, Asker, nobody, several
 from handlers.guide_commands.days import parse_day
 from handlers.guide_commands.parsing import FORMS, Command, Verb
-from sop import tasks
+from sop import broadcasts, step_kinds, tasks
 from sop.models import TaskState
 from sop.tasks import TaskView
 
 _WEEKDAYS = "一二三四五六日"
-_MOST_HITS = 8
 # Room for the last line, in bytes.
 _LAST_LINE = 120
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who asks, when, and where her pages are."""
-
-    guide: Guide
-    now: datetime
-    h5_url: str
-
-    @property
-    def day(self) -> date:
-        """The business day of the question."""
-        return business_day(self.now)
 
 
 def answer(session: Session, asker: Asker, text: str) -> str:
@@ -76,19 +67,23 @@ def _not_understood(text: str) -> str:
 def _today(session: Session, asker: Asker, command: Command) -> str:
     views = tasks.today(session, asker.guide.id, asker.day, asker.now)
     waiting = [view for view in views if view.state == TaskState.OPEN]
+    to_send = "".join(
+        f"\n{line}" for line in broadcasts.lines_for(session, asker.guide.id, asker.day)
+    )
     if not views:
-        return "今天没有安排待办，可以挑一位老客户问候一声。"
+        return to_send.strip() or "今天没有安排待办，可以挑一位老客户问候一声。"
     if not waiting:
-        return f"今天的 {len(views)} 项都处理好了，辛苦了！"
+        return f"今天的 {len(views)} 项都处理好了，辛苦了！{to_send}"
     tasks.mark_shown(session, asker.guide.id, asker.day, asker.now)
     head = f"今日还有 {len(waiting)} 项"
     foot = f'做完写「完成 {waiting[0].number}」，想看话术点<a href="{asker.h5_url}">打开清单</a>'
-    return _fitting(head, [_task_line(view) for view in waiting], foot)
+    return _fitting(head, [_task_line(view) for view in waiting], f"{foot}{to_send}")
 
 
 def _task_line(view: TaskView) -> str:
     why = words.plain(view.why_line, 60)
-    line = f"{view.number}. {words.plain(view.contact_name)} · {words.plain(view.title)}"
+    title = step_kinds.headline(view.kind, words.plain(view.title))
+    line = f"{view.number}. {words.plain(view.contact_name)} · {title}"
     return f"{line}\n　{why}" if why else line
 
 
@@ -153,12 +148,14 @@ def _left(session: Session, asker: Asker) -> str:
 def _contact(session: Session, asker: Asker, command: Command) -> str:
     if not command.rest:
         return "想找哪位客户？例如「客户 王」或「客户 王女士」。"
-    hits = customers.find(session, asker.guide, command.rest, _MOST_HITS)
+    hits = customers.find(session, asker.guide, command.rest, MOST_HITS)
     if not hits:
-        return _nobody(command.rest)
+        return nobody(command.rest)
     if len(hits) > 1:
-        return _several(hits, "客户")
+        return several(hits, "客户")
     lines = customers.profile(session, hits[0], asker.day)
+    standing = standing_lines.read(session, hits[0].contact_id, asker.day)
+    lines += [f"{label}：{value}" for label, value in standing]
     views = tasks.today(session, asker.guide.id, asker.day, asker.now)
     lines += [
         f"今日待办 {view.number}：{words.plain(view.title)}"
@@ -169,11 +166,11 @@ def _contact(session: Session, asker: Asker, command: Command) -> str:
 
 
 def _points(session: Session, asker: Asker, command: Command) -> str:
-    hits = customers.find(session, asker.guide, command.rest, _MOST_HITS)
+    hits = customers.find(session, asker.guide, command.rest, MOST_HITS)
     if not hits:
-        return _nobody(command.rest)
-    lines = [f"{hit.name}：{_points_of(hit)}" for hit in hits[:_MOST_HITS]]
-    if len(hits) > _MOST_HITS:
+        return nobody(command.rest)
+    lines = [f"{hit.name}：{_points_of(hit)}" for hit in hits[:MOST_HITS]]
+    if len(hits) > MOST_HITS:
         lines.append("还有更多同名客户，请把名字写全一些。")
     return "\n".join(lines)
 
@@ -183,20 +180,6 @@ def _points_of(hit: customers.Hit) -> str:
         return "还没有积分资料"
     level = f"，{words.plain(hit.level)}" if hit.level else ""
     return f"{hit.points:,} 分{level}"
-
-
-def _nobody(query: str) -> str:
-    return f"您的客户里没有「{words.plain(query, 20)}」，换备注名或微信名再试试。"
-
-
-def _several(hits: Sequence[customers.Hit], verb: str) -> str:
-    lines = [
-        f"· {hit.name}{f'（{words.plain(hit.level)}）' if hit.level else ''}"
-        for hit in hits[:_MOST_HITS]
-    ]
-    more = "等" if len(hits) > _MOST_HITS else ""
-    head = f"找到 {min(len(hits), _MOST_HITS)} 位{more}："
-    return "\n".join([head, *lines, f"写全名字看详情，例如「{verb} {hits[0].name}」。"])
 
 
 def _words(session: Session, asker: Asker, command: Command) -> str:
@@ -261,5 +244,15 @@ _ANSWERS: dict[Verb, Callable[[Session, Asker, Command], str]] = {
     Verb.WORDS: _words,
     Verb.POINTS: _points,
     Verb.WEEK: _week,
+    Verb.LEADS: lead_answers.answer,
+    Verb.INTENT: lead_answers.intend,
+    Verb.BOOK: store_visits.book,
+    Verb.COME: store_visits.come,
+    Verb.CONCLUDE: store_visits.conclude,
+    Verb.CANCEL: store_visits.cancel,
+    Verb.REST: days_off.rest,
+    Verb.WORK: days_off.work,
+    Verb.REFUSE: refusals.refuse,
+    Verb.ALLOW: refusals.allow,
     Verb.HELP: _help,
 }

@@ -46,6 +46,8 @@ class Hit:
     points: int | None
     followed_on: date
     guide_name: str
+    #: Her name is or begins with what was asked for, or the member number is it.
+    is_close: bool
 
 
 def find(session: Session, guide: Guide, query: str, limit: int = 8) -> list[Hit]:
@@ -67,7 +69,7 @@ def find(session: Session, guide: Guide, query: str, limit: int = 8) -> list[Hit
         as_written = or_(*(column.icontains(wanted, autoescape=True) for column in columns))
         fits = and_(fits, or_(Contact.gender.in_([0, gender]), as_written))
     closeness = case(
-        (or_(*(column == wanted for column in columns)), 0),
+        (or_(Member.member_no == wanted, *(column == wanted for column in columns)), 0),
         (or_(*(column.istartswith(wanted, autoescape=True) for column in columns)), 1),
         (or_(*(column.istartswith(name, autoescape=True) for column in columns)), 2),
         else_=3,
@@ -81,6 +83,7 @@ def find(session: Session, guide: Guide, query: str, limit: int = 8) -> list[Hit
             Member.points,
             FollowRelation.followed_on,
             Guide.name.label("guide_name"),
+            (closeness < 3).label("is_close"),
         )
         .join(FollowRelation, FollowRelation.contact_id == Contact.id)
         .join(Guide, Guide.id == FollowRelation.guide_id)
@@ -101,6 +104,7 @@ def find(session: Session, guide: Guide, query: str, limit: int = 8) -> list[Hit
                 row.points,
                 row.followed_on,
                 row.guide_name,
+                row.is_close,
             ),
         )
     return list(hits.values())[: limit + 1]

@@ -1,10 +1,12 @@
-"""Days as guides write them: 周五, 明天, 3天后, 12月3日, 下周一."""
+"""Days and times as guides write them: 周五, 明天, 3天后, 12月3日, 下周一 15:00."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+
+from bot.clock import at
 
 _WEEKDAYS = {"一": 0, "二": 1, "三": 2, "四": 3, "五": 4, "六": 5, "日": 6, "天": 6}
 _NEAR = {"今天": 0, "今日": 0, "明天": 1, "明日": 1, "后天": 2, "大后天": 3, "下周": None}
@@ -15,6 +17,11 @@ _NUMERALS = {c: n for n, c in enumerate("一二三四五六七八九十", 1)} | 
 _MONTH_DAY = re.compile(r"([0-9]{1,2})(?:月|[-/.])([0-9]{1,2})[日号]?")
 _FULL = re.compile(r"([0-9]{4})(?:年|[-/.])([0-9]{1,2})(?:月|[-/.])([0-9]{1,2})[日号]?")
 _DAY = re.compile(r"([0-9]{1,2})[日号]")
+_CLOCK = re.compile(
+    r"(早上|上午|中午|下午|傍晚|晚上)?\s*([0-9]{1,2})(?::|点钟?|时)(半|[0-9]{2}(?=分?$)|)分?$"
+)
+_AFTERNOON = frozenset({"下午", "傍晚", "晚上"})
+_STORES_CLOSED = range(1, 9)
 
 
 def parse_day(text: str, today: date) -> date | None:
@@ -32,6 +39,29 @@ def parse_day(text: str, today: date) -> date | None:
             except (ValueError, OverflowError):
                 return None
     return None
+
+
+def parse_moment(text: str, today: date) -> datetime | None:
+    """The moment meant (周六 15:00, 明天下午3点半), as an aware one; None if it is none. Without a
+    day it is today's. 「3点」 alone is in the afternoon, when stores are open; 「03:00」 is not."""
+    found = _CLOCK.search(text.strip())
+    if found is None or found.end() != len(text.strip()):
+        return None
+    named = text.strip()[: found.start()].strip()
+    day = parse_day(named, today) if named else today
+    hour, minutes = int(found[2]), 30 if found[3] == "半" else int(found[3] or 0)
+    if _is_afternoon(found[1], found[2]):
+        hour += 12
+    if day is None or hour > 23 or minutes > 59:
+        return None
+    return at(day, hour, minutes)
+
+
+def _is_afternoon(word: str | None, digits: str) -> bool:
+    hour = int(digits)
+    if word is None:
+        return hour in _STORES_CLOSED and not digits.startswith("0")
+    return hour < 11 if word == "中午" else word in _AFTERNOON and hour < 12
 
 
 def _weekday(match: re.Match[str], today: date) -> date:

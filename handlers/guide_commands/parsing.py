@@ -8,6 +8,8 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.crm import opt_outs
+
 
 class Verb(StrEnum):
     """What a guide can ask for."""
@@ -20,6 +22,16 @@ class Verb(StrEnum):
     WORDS = "words"
     POINTS = "points"
     WEEK = "week"
+    BOOK = "book"
+    COME = "come"
+    CONCLUDE = "conclude"
+    CANCEL = "cancel"
+    LEADS = "leads"
+    INTENT = "intent"
+    REST = "rest"
+    WORK = "work"
+    REFUSE = "refuse"
+    ALLOW = "allow"
     HELP = "help"
 
 
@@ -40,7 +52,8 @@ class Form:
     example: str
     meaning: str
     names: tuple[str, ...]
-    takes: str = ""  # "": stands alone; "numbers": task numbers and more; "words": free words
+    #: "": stands alone; "numbers": task numbers and more; "days": days; "words": free words.
+    takes: str = ""
 
 
 FORMS: tuple[Form, ...] = (
@@ -110,6 +123,28 @@ FORMS: tuple[Form, ...] = (
         "看自己这一周",
         ("我的业绩", "本周业绩", "这周业绩", "业绩", "战绩", "本周", "这周"),
     ),
+    Form(Verb.LEADS, "线索", "看等您跟进的线索", ("我的线索", "线索"), "numbers"),
+    Form(Verb.INTENT, "意向 王女士 想定制", "记下客户的意向", ("意向",), "words"),
+    Form(
+        Verb.BOOK,
+        "约 2 周六 15:00",
+        "约第 2 项的客户到店",
+        ("约好了", "约到店", "约客户", "约"),
+        "numbers",
+    ),
+    Form(Verb.COME, "到店 王女士 意向强", "客户到店了", ("到店了", "到店", "来店了"), "numbers"),
+    Form(Verb.CONCLUDE, "结果 王女士 成交", "记下到店的结果", ("结果",), "numbers"),
+    Form(
+        Verb.CANCEL,
+        "取消预约 王女士",
+        "客户不来了",
+        ("取消预约", "取消到店", "取消约", "不来了"),
+        "numbers",
+    ),
+    Form(Verb.REST, "休息 周五", "登记休息日", ("我休息", "休息", "请假"), "days"),
+    Form(Verb.WORK, "上班 周五", "那天照常上班", ("取消休息", "上班"), "days"),
+    Form(Verb.REFUSE, "退订 王女士", "客户不想再收群发", ("退订", "别打扰", "不要打扰"), "words"),
+    Form(Verb.ALLOW, "恢复 王女士", "撤回登记的退订", ("取消退订", "恢复"), "words"),
     Form(
         Verb.HELP,
         "帮助",
@@ -122,8 +157,10 @@ _LONGEST = 500
 _NUMERALS = {c: n for n, c in enumerate("一二三四五六七八九", 1)} | {"两": 2}
 _NUMBER = r"(?:[0-9]{1,3}|[一二三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])"
 _RANGE = re.compile(rf"^({_NUMBER})\s*[-~到至]\s*({_NUMBER})(?=$|\s)")
+_LEAD = re.compile(r"(?:第\s*)?([0-9]{4,12})(?:[个项条号]|(?![0-9]))")
 _FIRST = re.compile(rf"^(?:第\s*)?({_NUMBER})(?:[个项条号](?![0-9]))?")
 _NEXT = re.compile(rf"^(?:\s*[、,，和及]\s*|\s+)({_NUMBER})(?=$|[\s、,，。.!和及])")
+_DAY = re.compile(r"[0-9今明后下这]|大后|周|星期|礼拜|[一二两三四五六七八九十]天")
 _PADDING = " \t\n:,，。.、;!~-"
 
 
@@ -135,6 +172,8 @@ def parse(text: str) -> Command | None:
     for form in FORMS:
         for name in form.names:
             if lowered == name or (form.takes and lowered.startswith(name)):
+                if form.verb is Verb.REFUSE and opt_outs.ABOUT_MONEY.match(said):
+                    continue  # 「退订金」 is a question about money.
                 command = _read(form, said[len(name) :].strip(_PADDING))
                 if command is not None:
                     return command
@@ -152,8 +191,14 @@ def nearest(text: str) -> Form | None:
 
 
 def _read(form: Form, rest: str) -> Command | None:
+    if form.takes == "days" and rest and not _DAY.match(rest):
+        return None  # 「上班时间」 is a question for the keyword table too.
+    if form.verb is Verb.LEADS and (lead := _LEAD.match(rest)) is not None:
+        return Command(form.verb, (int(lead[1]),), rest[lead.end() :].strip(_PADDING))
     if form.takes == "numbers":
         numbers, more = _numbers(rest)
+        if form.verb is Verb.BOOK and more and not numbers and " " not in more:
+            return None  # 「约会」 is no customer with a time.
         return Command(form.verb, numbers, more)
     if form.takes == "words" and not rest and form.verb is Verb.POINTS:
         return None  # A bare 「积分」 is a question for the keyword table.

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.orm import Session
 
 from bot.crm.models import FollowRelation, Purchase
-from sop.models import Task, TaskState
+from sop.models import Carrier, Task, TaskState
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,11 @@ class Week:
 def of_guide(session: Session, guide_id: int, day: date) -> Week:
     """The week of `day` up to that day, in one statement."""
     since = day - timedelta(days=day.weekday())
-    planned = Task.planned_on.between(since, day) & (Task.guide_id == guide_id)
+    planned = (
+        Task.planned_on.between(since, day)
+        & (Task.guide_id == guide_id)
+        & (Task.carrier == Carrier.GUIDE)
+    )
     shown = Task.state.in_([TaskState.OPEN, TaskState.DONE, TaskState.SKIPPED, TaskState.EXPIRED])
     theirs = FollowRelation.guide_id == guide_id
     bought = (

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, abort, render_template
 
 from bot.clock import business_day
+from handlers import standing_lines
 from handlers.h5 import guard, profile, task_cards
 from handlers.web import the_bot
 from sop import tasks
@@ -30,6 +31,7 @@ def page(contact_id: int) -> Any:
             "h5/contact.html",
             tab="h5.contacts.page",
             contact=found,
+            standing=standing_lines.read(session, contact_id, day),
             cards=task_cards.dress(session, guide_id, views, day, now),
             # A manager reads her guides' tasks; only the guide herself can say what she did.
             may_act=guide_id == viewer.id,

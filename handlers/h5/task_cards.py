@@ -22,7 +22,7 @@ from content_library import placeholders
 from content_library import words as word_rules
 from content_library.models import Material, TalkingPointVariant
 from handlers.h5 import spoken
-from sop import tasks
+from sop import step_kinds, tasks
 from sop.models import SopStep, Task, TaskState
 from sop.tasks import TaskView
 
@@ -34,8 +34,7 @@ KINDS = {
     "mass_message": "群发",
     "moment": "朋友圈",
     "group_message": "客户群",
-    "call": "打电话",
-    "invite": "邀约到店",
+    **step_kinds.ASKS,
 }
 
 

@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from bot import outbox
 from bot.clock import business_day
 from bot.crm.models import Contact, Guide
-from bot.outbox import Outbox
-from bot.wecom.events import AppEntered, CardClicked, GuideMessage
 from content_library.models import KeywordReply
-from handlers.events.chat import app_entered, card_clicked, guide_wrote
+from handlers.events.chat import guide_wrote
 from sop.models import Task
+from tests.asking import ask, colleague, guide_message, task_states
 from tests.factories import Make
-from tests.talk import CORP, GUIDE, Talk, open_tasks, rows, talk
+from tests.talk import GUIDE, Talk, open_tasks, rows, talk
 
 __all__ = ["talk"]
-
-_numbers = itertools.count(1)
-
-
-def _ask(talk: Talk, text: str, *, userid: str = GUIDE) -> str:
-    """What the guide reads on her phone after writing `text`."""
-    before = len(talk.effects("app_message"))
-    guide_wrote(talk.bot, _message(talk, text, userid=userid))
-    talk.settle()
-    [effect] = talk.effects("app_message")[before:]
-    return str(effect.payload["content"]["content"])
-
-
-def _message(talk: Talk, text: str, *, userid: str = GUIDE) -> GuideMessage:
-    return GuideMessage(
-        created_at=talk.now(),
-        to_user=CORP,
-        userid=userid,
-        text=text,
-        msg_id=str(next(_numbers)),
-    )
-
-
-def _click(talk: Talk, key: str, *, userid: str = GUIDE, **selected: tuple[str, ...]) -> None:
-    card_clicked(
-        talk.bot,
-        CardClicked(
-            created_at=talk.now(),
-            to_user=CORP,
-            userid=userid,
-            task_id="card-1",
-            key=key,
-            response_code=f"response-{key}",
-            selected=selected,
-        ),
-    )
 
 
 def _day(talk: Talk) -> date:
     return business_day(talk.clock.now())
-
-
-def _states(talk: Talk) -> list[str]:
-    return rows(talk.sessions, select(Task.state).order_by(Task.id))
 
 
 def _contact(talk: Talk, name: str, *, guide_id: int | None = None, **more: Any) -> int:
@@ -80,21 +37,10 @@ def _contact(talk: Talk, name: str, *, guide_id: int | None = None, **more: Any)
         return contact.id
 
 
-def _colleague(talk: Talk, **given: Any) -> int:
-    """A guide of the same store."""
-    with talk.sessions() as session, session.begin():
-        make = Make(session)
-        guide = session.get_one(Guide, talk.guide_id)
-        row = Guide(**{"userid": "liuyang", "name": "刘洋", "store_id": guide.store_id} | given)
-        make.session.add(row)
-        make.session.flush()
-        return row.id
-
-
 def test_today_lists_what_is_open_with_its_numbers(talk: Talk) -> None:
     open_tasks(talk, "王女士", "李先生")
 
-    said = _ask(talk, "今日")
+    said = ask(talk, "今日")
 
     assert "今日还有 2 项" in said
     assert "1. 王女士 · 首周关怀" in said
@@ -102,8 +48,20 @@ def test_today_lists_what_is_open_with_its_numbers(talk: Talk) -> None:
     assert rows(talk.sessions, select(Task.id).where(Task.shown_at.is_(None))) == []
 
 
+def test_today_says_whom_to_call_and_whom_to_invite(talk: Talk) -> None:
+    kinds = dict(zip(open_tasks(talk, "王女士", "李先生"), ("call", "invite"), strict=True))
+    with talk.sessions() as session, session.begin():
+        for task in session.scalars(select(Task).where(Task.id.in_(kinds))):
+            task.kind = kinds[task.id]
+
+    said = ask(talk, "今日")
+
+    assert "1. 王女士 · 打电话 · 首周关怀" in said
+    assert "2. 李先生 · 邀约到店 · 首周关怀" in said
+
+
 def test_an_empty_day_says_so_kindly(talk: Talk) -> None:
-    assert "没有安排待办" in _ask(talk, "今天")
+    assert "没有安排待办" in ask(talk, "今天")
 
 
 @pytest.mark.parametrize(
@@ -112,9 +70,9 @@ def test_an_empty_day_says_so_kindly(talk: Talk) -> None:
 def test_done_is_understood_in_many_forms(talk: Talk, text: str) -> None:
     open_tasks(talk, "王女士", "李先生")
 
-    said = _ask(talk, text)
+    said = ask(talk, text)
 
-    assert _states(talk) == ["open", "done"]
+    assert task_states(talk) == ["open", "done"]
     assert "第 2 项（李先生）已完成" in said
     assert "还剩 1 项" in said
 
@@ -122,34 +80,34 @@ def test_done_is_understood_in_many_forms(talk: Talk, text: str) -> None:
 def test_several_at_once_and_with_a_note(talk: Talk) -> None:
     open_tasks(talk, "甲甲", "乙乙", "丙丙")
 
-    _ask(talk, "完成 1、3 都很满意")
+    ask(talk, "完成 1、3 都很满意")
 
-    assert _states(talk) == ["done", "open", "done"]
+    assert task_states(talk) == ["done", "open", "done"]
     assert rows(talk.sessions, select(Task.outcome).where(Task.number == 1)) == ["都很满意"]
 
 
 def test_one_wrong_number_changes_nothing(talk: Talk) -> None:
     open_tasks(talk, "王女士", "李先生")
 
-    said = _ask(talk, "完成 1 5")
+    said = ask(talk, "完成 1 5")
 
-    assert _states(talk) == ["open", "open"]
+    assert task_states(talk) == ["open", "open"]
     assert "没有第 5 项" in said
 
 
 def test_skipping_keeps_the_reason(talk: Talk) -> None:
     open_tasks(talk, "王女士")
 
-    _ask(talk, "跳过1客户出国了")
+    ask(talk, "跳过1客户出国了")
 
-    assert _states(talk) == ["skipped"]
+    assert task_states(talk) == ["skipped"]
     assert rows(talk.sessions, select(Task.outcome)) == ["客户出国了"]
 
 
 def test_moving_says_the_day_it_understood(talk: Talk) -> None:
     open_tasks(talk, "王女士")
 
-    said = _ask(talk, "改期 1 3天后")
+    said = ask(talk, "改期 1 3天后")
 
     moved = _day(talk) + timedelta(days=3)
     assert f"{moved.month}月{moved.day}日" in said
@@ -168,39 +126,39 @@ def test_moving_says_the_day_it_understood(talk: Talk) -> None:
 def test_a_day_that_cannot_be_is_refused_in_one_sentence(talk: Talk, text: str, said: str) -> None:
     open_tasks(talk, "王女士")
 
-    assert said in _ask(talk, text)
-    assert _states(talk) == ["open"]
+    assert said in ask(talk, text)
+    assert task_states(talk) == ["open"]
 
 
 def test_the_same_message_twice_is_done_and_answered_once(talk: Talk) -> None:
     open_tasks(talk, "王女士", "李先生")
-    message = _message(talk, "完成 1")
+    message = guide_message(talk, "完成 1")
 
     for _ in range(2):
         guide_wrote(talk.bot, message)
         talk.settle()
 
-    assert _states(talk) == ["done", "open"]
+    assert task_states(talk) == ["done", "open"]
     assert len(talk.effects("app_message")) == 1
 
 
 def test_a_guide_finds_her_own_customers_and_nobody_elses(talk: Talk) -> None:
-    other = _colleague(talk)
+    other = colleague(talk)
     _contact(talk, "王小明", member={"points": 5})
     _contact(talk, "王大锤", guide_id=other)
 
-    assert "王小明" in _ask(talk, "客户 王")
-    assert "没有「王大锤」" in _ask(talk, "客户 王大锤")
-    assert "没有" in _ask(talk, "积分 王大锤")
+    assert "王小明" in ask(talk, "客户 王")
+    assert "没有「王大锤」" in ask(talk, "客户 王大锤")
+    assert "没有" in ask(talk, "积分 王大锤")
 
 
 def test_a_manager_finds_the_stores_customers(talk: Talk) -> None:
-    other = _colleague(talk)
+    other = colleague(talk)
     _contact(talk, "王大锤", guide_id=other)
     with talk.sessions() as session, session.begin():
         session.get_one(Guide, talk.guide_id).is_manager = True
 
-    assert "王大锤" in _ask(talk, "客户 王大锤")
+    assert "王大锤" in ask(talk, "客户 王大锤")
 
 
 def test_one_hit_is_a_profile(talk: Talk) -> None:
@@ -225,7 +183,7 @@ def test_one_hit_is_a_profile(talk: Talk) -> None:
         make.score(contact, stage="active", purchase_count=1, total_spend_fen=1_280_000)
         make.assignment(contact, make.tag("价值/高净值"))
 
-    said = _ask(talk, "客户 王女士")
+    said = ask(talk, "客户 王女士")
 
     for words in (
         "王芳（微信名 小鱼）",
@@ -242,7 +200,7 @@ def test_several_hits_are_a_list(talk: Talk) -> None:
     for name in ("王一", "王二"):
         _contact(talk, name)
 
-    said = _ask(talk, "客户王")
+    said = ask(talk, "客户王")
 
     assert "找到 2 位" in said
     assert "王一" in said
@@ -253,28 +211,28 @@ def test_several_hits_are_a_list(talk: Talk) -> None:
 def test_signs_of_sql_find_nobody(talk: Talk, text: str) -> None:
     _contact(talk, "王小明")
 
-    assert "您的客户里没有" in _ask(talk, text)
+    assert "您的客户里没有" in ask(talk, text)
 
 
 def test_points_are_told_with_the_level(talk: Talk) -> None:
     _contact(talk, "王芳", gender=2, member={"points": 1280, "level": "金卡会员"})
 
-    assert _ask(talk, "积分 王女士") == "王芳：1,280 分，金卡会员"
+    assert ask(talk, "积分 王女士") == "王芳：1,280 分，金卡会员"
 
 
 def test_talking_points_come_filled_for_the_guide(talk: Talk) -> None:
     with talk.sessions() as session, session.begin():
         Make(session).talking_point("{客户称呼}您好，我是{导购名}", name="求婚问候", scene="求婚")
 
-    said = _ask(talk, "话术 求婚")
+    said = ask(talk, "话术 求婚")
 
     assert "【求婚问候】（求婚）\n您好，我是王芳" in said
 
 
 def test_her_week_counts_what_is_hers(talk: Talk) -> None:
-    other = _colleague(talk)
+    other = colleague(talk)
     open_tasks(talk, "甲甲", "乙乙")
-    _ask(talk, "完成 1")
+    ask(talk, "完成 1")
     with talk.sessions() as session, session.begin():
         make = Make(session)
         contact = make.contact(session.get_one(Guide, talk.guide_id), followed_on=_day(talk))
@@ -283,7 +241,7 @@ def test_her_week_counts_what_is_hers(talk: Talk) -> None:
         make.purchase(contact, amount_fen=500_000, refunded_fen=500_000, **mine)
         make.purchase(contact, on=_day(talk), amount_fen=9_900_000, guide_id=other)
 
-    said = _ask(talk, "业绩")
+    said = ask(talk, "业绩")
 
     assert "待办：完成 1 / 2" in said
     assert "新好友：1 位" in said
@@ -291,15 +249,15 @@ def test_her_week_counts_what_is_hers(talk: Talk) -> None:
 
 
 def test_help_names_every_command(talk: Talk) -> None:
-    said = _ask(talk, "帮助")
+    said = ask(talk, "帮助")
 
     for example in ("今日", "完成 2", "跳过 2", "改期 2 周五", "客户 王", "话术 求婚", "业绩"):
         assert example in said
 
 
 def test_an_unknown_text_gets_the_nearest_command(talk: Talk) -> None:
-    assert "「今日」" in _ask(talk, "今曰")
-    assert "帮助" in _ask(talk, "asdfgh")
+    assert "「今日」" in ask(talk, "今曰")
+    assert "帮助" in ask(talk, "asdfgh")
 
 
 def test_keywords_answer_after_the_commands(talk: Talk) -> None:
@@ -309,101 +267,23 @@ def test_keywords_answer_after_the_commands(talk: Talk) -> None:
                 KeywordReply(name=word, match=[word], how="contains", reply="{品牌名}今日公告")
             )
 
-    assert _ask(talk, "现在金价多少") == "星河珠宝今日公告"
-    assert "没有安排待办" in _ask(talk, "今日")
+    assert ask(talk, "现在金价多少") == "星河珠宝今日公告"
+    assert "没有安排待办" in ask(talk, "今日")
 
 
 def test_markup_in_names_is_only_letters(talk: Talk) -> None:
     open_tasks(talk, '<a href="http://evil">点</a>')
 
-    assert "＜a href=" in _ask(talk, "今日")
-    assert "＜b＞" in _ask(talk, "<b>hm")
+    assert "＜a href=" in ask(talk, "今日")
+    assert "＜b＞" in ask(talk, "<b>hm")
 
 
 def test_who_is_no_guide_is_told_whom_to_ask(talk: Talk) -> None:
-    assert "导购名单" in _ask(talk, "今日", userid="liuyang")
+    assert "导购名单" in ask(talk, "今日", userid="liuyang")
 
 
 def test_a_userid_in_other_case_is_the_same_guide(talk: Talk) -> None:
     open_tasks(talk, "王女士")
-    guide_wrote(talk.bot, _message(talk, "完成 1", userid=GUIDE.upper()))
+    guide_wrote(talk.bot, guide_message(talk, "完成 1", userid=GUIDE.upper()))
 
-    assert _states(talk) == ["done"]
-
-
-def test_a_button_does_what_the_words_do_and_grays_the_card_once(talk: Talk) -> None:
-    done, skipped = open_tasks(talk, "王女士", "李先生")
-
-    for _ in range(2):
-        _click(talk, f"done:{done}")
-        _click(talk, f"skip:{skipped}", reason=("客户出国",))
-
-    assert _states(talk) == ["done", "skipped"]
-    kinds = rows(talk.sessions, select(Outbox.kind))
-    assert kinds == ["card_update", "card_update"]
-
-
-def test_a_button_of_somebody_elses_task_changes_nothing_and_says_so(talk: Talk) -> None:
-    [task_id] = open_tasks(talk, "王女士", guide_id=_colleague(talk))
-
-    _click(talk, f"done:{task_id}")
-    talk.settle()
-
-    assert _states(talk) == ["open"]
-    assert "没有找到" in str(talk.effects("app_message")[0].payload)
-
-
-@pytest.mark.parametrize("key", ["", "done:", "done:abc", "drop:1", f"done:{'9' * 30}"])
-def test_a_button_nobody_made_does_nothing(talk: Talk, key: str) -> None:
-    _click(talk, key)
-
-    assert rows(talk.sessions, select(Outbox.id)) == []
-
-
-def test_opening_the_app_greets_once(talk: Talk) -> None:
-    for _ in range(3):
-        app_entered(talk.bot, AppEntered(created_at=talk.now(), to_user=CORP, userid=GUIDE))
-    talk.settle()
-
-    [hello] = talk.effects("app_message")
-    assert "王芳您好" in str(hello.payload)
-
-
-def _calls(talk: Talk) -> list[tuple[str, str, int | None]]:
-    with talk.sessions() as session:
-        found = session.scalars(select(Outbox).order_by(Outbox.id))
-        return [(row.kind, row.state, row.last_errcode) for row in found]
-
-
-def test_a_text_from_somebody_wecom_refuses_to_write_to_is_no_dead_letter(talk: Talk) -> None:
-    guide_wrote(talk.bot, _message(talk, "今日", userid="whoever"))
-    _click(talk, "done:1", userid="whoever")
-    talk.settle()
-
-    assert _calls(talk) == [("stranger_reply", "cancelled", 81013)] * 2
-    assert talk.effects("app_message") == []
-    with talk.sessions() as session:
-        assert outbox.dead_letters(session) == []
-        reasons = session.scalars(select(Outbox.last_error)).all()
-    assert all("UnknownPerson" in str(reason) for reason in reasons)
-
-
-def test_a_guide_whom_the_app_may_not_see_is_a_dead_letter_somebody_must_look_at(
-    talk: Talk,
-) -> None:
-    with talk.sessions() as session, session.begin():
-        session.add(Guide(userid="hidden", name="小藏"))
-    guide_wrote(talk.bot, _message(talk, "今日", userid="hidden"))
-    talk.settle()
-
-    assert _calls(talk) == [("app_message", "dead", 81013)]
-
-
-def test_a_member_who_is_no_guide_gets_one_sentence_however_she_asks(talk: Talk) -> None:
-    said = _ask(talk, "今日", userid="liuyang")
-    assert said.count("。") == 1
-    message = _message(talk, "帮助", userid="liuyang")
-    for _ in range(2):
-        guide_wrote(talk.bot, message)
-    talk.settle()
-    assert len(talk.effects("app_message", "liuyang")) == 2
+    assert task_states(talk) == ["done"]

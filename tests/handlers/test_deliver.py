@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -353,3 +354,28 @@ def test_two_workers_deliver_many_calls_each_once(bot, platform, kinds):
 def test_a_lease_outlives_the_longest_call():
     connect, answer = TIMEOUT
     assert min(leases._LEASE_SECONDS.values()) > connect + answer
+
+
+def test_a_call_of_a_carrier_goes_through_it_and_not_to_wecom(bot, platform, kinds):
+    made = []
+
+    class Post:
+        def call(self, api, body, *, members=()):
+            made.append((api, body))
+            return {"id": "m1"}
+
+    kinds(RetryClass.IDEMPOTENT, carrier="sms")
+    add(bot)
+    once(replace(bot, carriers={"sms": Post()}))
+    assert made == [(API, b'{"n":1}')]
+    assert (row(bot).state, row(bot).result) == (CallState.DONE, {"id": "m1"})
+    assert calls(platform) == []
+
+
+def test_a_carrier_that_is_not_configured_ends_the_call_with_that_reason(bot, kinds):
+    ended = []
+    kinds(RetryClass.IDEMPOTENT, carrier="sms", dead=lambda session, one: ended.append(one))
+    add(bot)
+    once(bot)
+    assert (row(bot).state, row(bot).last_error) == (CallState.DEAD, "短信网关没有配置")
+    assert [one.state for one in ended] == [CallState.DEAD]

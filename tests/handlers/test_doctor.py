@@ -5,16 +5,23 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from bot import leases, outbox
+from bot.crm.models import CalendarDay
 from bot.db import create_database_engine, create_sessions, transaction
+from bot.settings import SmsSettings
+from bot.sms import SmsCarrier
 from bot.wecom.gateway import Gateway
 from bot.wecom.tokens import TokenStore
+from content_library.models import ChannelTemplate
 from handlers import doctor, web
+from sop import versions
+from sop.models import Reach
+from tests.factories import Make
 
 
 def _pause(bot, *, is_held: bool, reason: str) -> None:
@@ -139,3 +146,43 @@ def test_checks_after_a_refused_secret_are_skipped_and_our_own_are_made(bot, pla
     states = _states(doctor.examine(bot))
     assert (states["企业与密钥"], states["通讯录"], states["回调"]) == ("fail", "skip", "skip")
     assert states["失败的消息"] == "ok"
+
+
+def _publish_sms(bot):
+    with transaction(bot.sessions) as session:
+        make = Make(session)
+        make.brand()
+        template = {"name": "短", "channel": "sms", "code": "S1", "signature": "星河珠宝"}
+        make._add(ChannelTemplate(**template, text="您好，退订回T"))
+        step = {"day": 0, "kind": "sms", "title": "短信", "template": "短"}
+        spec = {"name": "回访", "trigger": {"kind": "followed"}, "steps": [step]}
+        draft = versions.save_draft(session, "回访", spec, "test")
+        versions.publish(session, draft.sop_id, Reach.NEW_ONLY, "test", bot.clock.now())
+
+
+def test_channels_nobody_needs_may_be_missing_and_those_an_sop_sends_by_may_not(bot):
+    assert (doctor._carriers(bot).state, doctor._carriers(bot).next_step) == ("ok", "")
+    _publish_sms(bot)
+    found = doctor._carriers(bot)
+    assert found.state == "fail"
+    assert "短信步骤" in found.found
+    assert "SMS_*" in found.next_step
+
+
+def test_a_channel_that_does_not_let_us_in_is_named(bot, free_address):
+    address = free_address.split("@")[1].split("/")[0]
+    given = SmsSettings(f"http://{address}", "xinghe", "secret")
+    carrier = SmsCarrier(given, lambda sealed: "")
+    broken = replace(bot, settings=replace(bot.settings, sms=given), carriers={"sms": carrier})
+    found = doctor._carriers(broken)
+    assert found.state == "fail"
+    assert "短信不可用" in found.found
+    carrier.close()
+
+
+def test_working_days_that_nobody_wrote_yet_are_asked_for(bot):
+    assert doctor._workdays(bot).state == "warn"
+    with transaction(bot.sessions) as session:
+        for year in (bot.clock.now().year, bot.clock.now().year + 1):
+            Make(session)._add(CalendarDay(day=date(year, 1, 1), is_workday=False))
+    assert doctor._workdays(bot).state == "ok"

@@ -40,6 +40,20 @@ def test_a_pack_is_loaded_and_dumped_and_loaded_from_standard_input(
     assert daogou("dump").out == dumped.out
 
 
+def test_the_starter_pack_is_loaded_by_its_name_beside_what_is_there(
+    daogou: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "pack.yaml"
+    file.write_text(PACK, encoding="utf-8")
+    assert daogou("load", str(file)).status == 0
+    loaded = daogou("load", "starter")
+    assert loaded.status == 0
+    assert "券模板 6" in loaded.out
+    assert "提醒" not in loaded.out
+    assert yaml.safe_load(daogou("dump").out).items() >= yaml.safe_load(PACK).items()
+    assert "新发布 SOP 版本 0 个" in daogou("load", "starter").out
+
+
 def test_a_reader_who_has_seen_enough_is_no_failure(
     daogou: Run, session: Session, database_url: str
 ) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from datetime import date
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bot.clock import Clock, business_day
+from bot.crm.models import Guide
 from handlers.commands import wording
+from sop import versions
 from sop.explain import Absence, Explanation, TaskExplained
 from sop.models import TaskState
 from tests.factories import Make
@@ -72,3 +75,27 @@ def test_the_days_of_a_preview_are_one_to_ninety(daogou: Run, session: Session) 
     assert shown.status == 0
     assert shown.out.startswith("SOP「新客」未来 1 天")
     daogou("preview", "没有的").refused("没有叫「没有的」的 SOP")
+
+
+def test_a_preview_tells_kinds_waiting_and_what_changes(daogou: Run, session: Session) -> None:
+    day, make = date(2026, 11, 21), Make(session)
+    publishes(session, sops(CALLS) + "settings: {tasks_per_guide: 1}\n")
+    guide = session.scalars(select(Guide)).one()
+    for name in ("甲", "乙"):
+        make.contact(guide, name=name, followed_on=day)
+    changed = {"day": 0, "kind": "invite", "title": "邀约"}
+    plan = {"name": "新客", "trigger": {"kind": "followed"}, "steps": [changed]}
+    versions.save_draft(session, "新客", plan, "总部")
+    session.commit()
+    given = ("preview", "新客", "--days", "1", "--day", day.isoformat())
+    said = daogou(*given).out
+    assert "    邀约 1\n    排队：导购已排满 1\n" in said
+    assert "新增 1 项，不再 1 项，不变 0 项\n" in said
+    assert "    新增 2026-11-21 甲 · 邀约\n    不再 2026-11-21 甲 · 电话\n" in said
+    told = json.loads(daogou(*given, "--json").out)
+    assert (told["days"][0]["by_kind"], told["days"][0]["waiting_by"]) == (
+        {"invite": 1},
+        {"guide_cap": 1},
+    )
+    [sample] = told["change"]["added_samples"]
+    assert (sample["contact_name"], sample["title"]) == ("甲", "邀约")

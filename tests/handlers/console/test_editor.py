@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 from sqlalchemy import func, select
 
 from bot.clock import business_day
-from bot.crm.models import AuditEntry
+from bot.crm.models import AuditEntry, Brand
 from sop.models import Enrollment, Sop, SopVersion, Task, VersionState
+from tests.factories import Make
 from tests.sop.plans import publish, spec, step
 
 FOLLOWED = {"kind": "followed"}
@@ -101,6 +103,45 @@ def test_the_preview_says_what_differs_from_what_is_in_force(editor, session, pe
     written = plan(steps=[step("问候"), step("回访", 7)])
     answer = editor.send("/console/sops/preview", {"sop_id": live.sop_id, "spec": written})
     assert "新增一步「回访」（第 7 天）" in answer.text
+
+
+def _plainly(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def test_the_preview_tells_kinds_waiting_and_the_tasks_that_change(editor, session, people):
+    session.get_one(Brand, 1).settings = {"touch_gap_days": 0, "tasks_per_guide": 1}
+    live = publish(session, spec("新客首月", FOLLOWED, step("问候")))
+    chat = {"day": 0, "kind": "chat", "title": "欢迎", "talking_point": "新客问候"}
+    answer = editor.send(
+        "/console/sops/preview", {"sop_id": live.sop_id, "spec": plan(steps=[chat])}
+    )
+    told = _plainly(answer.text)
+    assert re.search(r"新增 3 项 \S+ 周. · 客户\d号 · 欢迎", told)
+    assert re.search(r"不再 3 项 \S+ 周. · 客户\d号 · 问候", told)
+    assert "不变 0 项" in told
+    assert "私聊 1 等待 2 导购已排满" in told
+    assert "电话 1" not in told
+
+
+def test_the_preview_counts_mass_messages_moments_and_messages_to_groups(editor, session, people):
+    calendar = {"kind": "every", "each": "day"}
+    many = [
+        {"day": 0, "kind": kind, "title": kind, "talking_point": "上新"}
+        for kind in ("moment", "mass_message")
+    ]
+    Make(session).talking_point("新款到店，欢迎来看看", name="上新")
+    session.commit()
+    told = _plainly(
+        editor.send("/console/sops/preview", {"spec": plan(trigger=calendar, steps=many)}).text
+    )
+    assert "群发 3 请导购确认群发 1 次 朋友圈或客户群 1 条" in told
+    # Nothing is in force: there is nothing to compare with.
+    assert "与线上版本相比" not in told
+    only = plan(trigger=calendar, steps=many[:1])
+    told = _plainly(editor.send("/console/sops/preview", {"spec": only}).text)
+    assert "没有单个客户的任务" in told
+    assert "没有客户会触发它" not in told
 
 
 def test_publishing_touches_exactly_whom_the_dialog_named(bot, editor, session, people):

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import text
 
 from bot.db import Base
 from handlers import console
 from handlers.console import guard
-from sop import versions
+from sop import appointments, versions
+from sop.models import Lead
+from tests.factories import NOON, TODAY
 from tests.sop.plans import spec
 
 #: Addresses that need an id, and what it is in these tests.
-IDS = {"sop_id": 1, "version_id": 1, "contact_id": 1, "filename": "ground.css"}
+IDS = {
+    "sop_id": 1,
+    "version_id": 1,
+    "contact_id": 1,
+    "lead_id": 1,
+    "appointment_id": 1,
+    "filename": "ground.css",
+}
 
 
 @pytest.fixture
 def routes(app, session, make):
-    """(rule, path, method) of every route, with one SOP and one contact there."""
-    make.contact(make.guide())
+    """(rule, path, method) of every route, with one SOP, one contact, one lead, one appointment."""
+    guide = make.guide()
+    contact = make.contact(guide)
+    appointments.by_hand(session, contact.id, guide.id, None, datetime.now(UTC))
+    session.add(Lead(contact_id=contact.id, state="open", raised_at=NOON, raised_on=TODAY))
     versions.save_draft(session, "新客", spec("新客", {"kind": "followed"}), None)
     session.commit()
     found = []
@@ -69,6 +83,9 @@ def test_a_viewer_sees_no_button_that_would_refuse_her(viewer, routes):
     page = viewer.page("/console/sops/1")
     assert "编辑" not in page
     assert "暂停" not in page
+    assert "</button></form>" not in viewer.page("/console/leads/")
+    assert "</button></form>" not in viewer.page("/console/appointments/")
+    assert "登记退订" not in viewer.page("/console/contacts/1")
 
 
 def test_every_answer_carries_the_headers(editor, stranger, routes):

@@ -20,6 +20,7 @@ from tests.factories import TODAY, Make
 from tests.fixtures_db import counting
 from tests.handlers.h5.conftest import StillClock
 from tests.handlers.h5.plan import care_plan, state_of, with_tasks
+from tests.sop.plans import publish, spec, step
 
 Enter = Callable[[Any], FlaskClient]
 PART = {"HX-Request": "true"}
@@ -48,6 +49,16 @@ def test_the_list_says_how_many_who_when_why_and_with_which_words(
     assert len(wordings) == 6
     assert [bool(hidden) for hidden, _ in wordings] == [False, True, True] * 2
     assert all("{" not in words for _, words in wordings)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("call", "打电话"), ("invite", "邀约到店")])
+def test_a_call_and_an_invitation_say_what_they_are(
+    enter: Enter, make: Make, session: Session, kind: str, words: str
+) -> None:
+    guide = make.guide()
+    publish(session, spec("回访", {"kind": "purchased"}, step("三日回访", 3, kind=kind)))
+    with_tasks(session, make, guide, 1)
+    assert f'<span class="task-kind">{words}</span>三日回访' in enter(guide).get("/h5/today").text
 
 
 def test_a_due_hour_is_soon_and_then_late(

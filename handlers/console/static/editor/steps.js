@@ -1,5 +1,6 @@
 // The steps (步骤) as a timeline: one line each, opened to be changed, always in the order of days.
 import { field, node, select } from "./dom.js";
+import { kindInput, moreInputs, needsWords, templateInputs, templateNames } from "./ways.js";
 
 const PRIORITIES = [["90", "很高"], ["70", "较高"], ["50", "普通"], ["30", "较低"]];
 const UNITS = { h: "小时", m: "分钟" };
@@ -110,6 +111,7 @@ export function steps(box, state, catalog, changed) {
       made.append(node("span", { class: "wrong", role: "alert" }, wrong.words));
       return made;
     };
+    const templates = templateInputs(step, catalog, changed, draw);
     const known = PRIORITIES.map(([key, label]) => ({ key, label: `${label}（${key}）` }));
     const priority = String(step.priority ?? 50);
     if (!known.some((one) => one.key === priority)) known.push({ key: priority, label: priority });
@@ -118,11 +120,13 @@ export function steps(box, state, catalog, changed) {
       node("div", { class: "step-grid" },
         at("day", field("第几天", day)),
         at("at", node("div", { class: "field" }, node("span", {}, "时间"), timeInputs(step))),
-        at("kind", field("方式", select(catalog.kinds, step.kind, (kind) => { step.kind = kind; changed(); draw(); }))),
+        at("kind", kindInput(step, catalog, changed, draw)),
         at("priority", field("优先级", select(known, priority, (value) => { step.priority = Number(value); changed(); })))),
       at("title", field("标题", title)),
-      at("talking_point", node("div", { class: "field" }, node("label", { class: "field" }, node("span", {}, step.kind === "chat" ? "话术" : "话术（可不选）"), pointPick(step)), words(step))),
+      templates && at("template", templates),
+      at("talking_point", node("div", { class: "field" }, node("label", { class: "field" }, node("span", {}, needsWords(step, catalog) ? "话术" : "话术（可不选）"), pointPick(step)), words(step))),
       at("materials", node("div", { class: "field" }, node("span", {}, "素材"), materials(step))),
+      moreInputs(step, catalog, at, changed),
       node("div", { class: "step-foot" },
         node("button", { class: "link", type: "button", onclick: () => copy(step) }, "复制一步"),
         state.steps.length > 1 && node("button", { class: "link is-red", type: "button", onclick: () => remove(step) }, "删除")));
@@ -152,7 +156,7 @@ export function steps(box, state, catalog, changed) {
       },
       node("span", { class: "step-when" }, when(step, entry().isFixed)),
       node("span", { class: step.title ? "step-name" : "step-name is-empty" }, step.title || "还没有标题"),
-      node("span", { class: "step-more faint" }, isOpen ? "收起" : [step.talking_point, ...(step.materials || [])].filter(Boolean).join(" · ") || "没有话术"));
+      node("span", { class: "step-more faint" }, isOpen ? "收起" : [...templateNames(step, catalog), step.talking_point, ...(step.materials || [])].filter(Boolean).join(" · ") || "没有话术"));
       const isWrong = wrong && wrong.place === place;
       return node("li", { class: "step" }, node("div", { class: isWrong ? "step-card is-wrong" : "step-card" }, head, isOpen && body(step, place)));
     }));

@@ -1,12 +1,12 @@
-// The value of one condition: a number with its unit, a choice, names from a list, or text.
+// The value of one condition: a number with its unit, yes or no, two dates, a choice, names, text.
 import { node, select } from "./dom.js";
 
 const LISTS = new Set(["in", "not_in"]);
 let lists = 0;
 
-function toNumber(text, isMoney) {
+function toNumber(text, isMoney, hasDecimals = false) {
   const plain = text.replace(/[,，\s¥]/g, "");
-  const pattern = isMoney ? /^-?\d+(\.\d{1,2})?$/ : /^-?\d+$/;
+  const pattern = isMoney || hasDecimals ? /^-?\d+(\.\d{1,2})?$/ : /^-?\d+$/;
   // What is no number goes to the server as it was typed; its sentence says what is wrong.
   if (!pattern.test(plain)) return text;
   return isMoney ? Math.round(Number(plain) * 100) : Number(plain);
@@ -22,7 +22,7 @@ function numberInput(entry, value, onchange, label) {
     class: "input", inputmode: "decimal", autocomplete: "off", "aria-label": label || entry.label,
     value: toText(value, entry.isMoney),
   });
-  input.addEventListener("input", () => onchange(toNumber(input.value, entry.isMoney)));
+  input.addEventListener("input", () => onchange(toNumber(input.value, entry.isMoney, entry.hasDecimals)));
   return input;
 }
 
@@ -37,6 +37,22 @@ function numberValue(entry, leaf, changed) {
     changed();
   }, label);
   return [part(0, "下限"), node("span", { class: "unit" }, "到"), part(1, "上限"), unit];
+}
+
+function flagValue(entry, leaf, changed) {
+  if (typeof leaf.value !== "boolean") leaf.value = true;
+  const take = (key) => { leaf.value = key === "true"; changed(); };
+  return [select(entry.options, String(leaf.value), take, { "aria-label": entry.label })];
+}
+
+function datesValue(leaf, changed) {
+  if (!Array.isArray(leaf.value)) leaf.value = ["", ""];
+  const part = (place, label) => {
+    const input = node("input", { class: "input", type: "date", "aria-label": label, value: leaf.value[place] });
+    input.addEventListener("input", () => { leaf.value[place] = input.value; changed(); });
+    return input;
+  };
+  return [part(0, "开始日期"), node("span", { class: "unit" }, "到"), part(1, "结束日期")];
 }
 
 function tokens(options, leaf, changed, redraw) {
@@ -103,6 +119,8 @@ export function valueOf(entry, names, leaf, changed, redraw) {
   const known = entry.value === "name" ? names[entry.names] : entry.options;
   let parts;
   if (entry.value === "number") parts = numberValue(entry, leaf, changed);
+  else if (entry.value === "flag") parts = flagValue(entry, leaf, changed);
+  else if (entry.value === "dates") parts = datesValue(leaf, changed);
   else if (known && known.length) parts = pickedValue(entry, known, leaf, changed, redraw);
   else parts = textValue(entry, leaf, changed);
   return node("div", { class: "value" }, parts);
