@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from ground import content, crowd, processor, reference
+from ground import content, crowd, processor, reference, rewards
 from ground.installation import Installation, installed
 from ground.table import show
 from sqlalchemy import event
@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 from bot.clock import at
 from bot.db import create_sessions, transaction
 from handlers.timetable import NIGHTLY
-from sop import digests, planning
+from sop import broadcasts, digests, leads, planning
 from tagging import marks
 
 DAY = date(2026, 3, 12)
@@ -51,7 +51,7 @@ def main() -> None:
     nights = {}
     for contacts in [small, given.contacts] if given.growth else [given.contacts]:
         guides = max(given.guides * contacts // given.contacts, 5)
-        nights[contacts] = _measure(contacts, guides, given.slowest)
+        nights[contacts] = _measure(contacts, guides, given.slowest, presets=given.presets)
     if given.growth:
         rows = [
             (name, *(f"{nights[size][kind].seconds:.1f}" for size in (small, given.contacts)),
@@ -63,14 +63,16 @@ def main() -> None:
     print(f"\npeak Python memory: {peak} MB")
 
 
-def _measure(contacts: int, guides: int, slowest: int) -> list[Night]:
+def _measure(contacts: int, guides: int, slowest: int, *, presets: bool) -> list[Night]:
     with installed() as install:
         engine = install.engine()
         sessions = create_sessions(engine)
         began = time.monotonic()
         with transaction(sessions) as session:
-            content.load(session, guides=guides, day=DAY)
+            content.load(session, guides=guides, day=DAY, presets=presets)
         orders = crowd.load(engine, install, contacts=contacts, guides=guides, day=DAY)
+        if presets:
+            rewards.load(install, day=DAY)
         took = time.monotonic() - began
         print(f"\n{contacts:,} contacts, {guides:,} guides, {orders:,} orders in {took:.0f} s")
         nights = [_night(install, engine, sessions, DAY), _night(install, engine, sessions, DAY)]
@@ -91,7 +93,7 @@ def _measure(contacts: int, guides: int, slowest: int) -> list[Night]:
 
 
 def _night(install: Installation, engine: Engine, sessions: Any, day: date) -> Night:
-    night = Night()
+    night, night_at = Night(), at(day, 2, 10)
     postmaster = processor.server_in(install.folder)
 
     def step(name: str, work: Callable[[Any], int]) -> None:
@@ -107,8 +109,11 @@ def _night(install: Installation, engine: Engine, sessions: Any, day: date) -> N
 
     with _timed(engine, night.statements):
         for name, work in NIGHTLY:
+            if name == "enrollment.enroll_due":
+                step("leads.raise_due", lambda session: leads.raise_due(session, day, night_at))
             step(name, lambda session, work=work: work(session, day))
-        step("planning.plan", lambda session: planning.plan(session, day, at(day, 2, 10)).opened)
+        step("planning.plan", lambda session: planning.plan(session, day, night_at).opened)
+        step("broadcasts.plan", lambda session: broadcasts.plan(session, day, night_at))
         step(
             "digests.prepare",
             lambda session: digests.prepare(session, day, at(day, 8, 30), install.settings),
@@ -173,6 +178,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--contacts", type=int, default=1_000_000)
     parser.add_argument("--guides", type=int, default=5_000)
     parser.add_argument("--slowest", type=int, default=0, help="statements to list per night")
+    parser.add_argument("--presets", action="store_true", help="with every SOP of the starter pack")
     parser.add_argument("--no-growth", dest="growth", action="store_false")
     parser.add_argument("--quick", action="store_true", help="20,000 contacts, 100 guides")
     given = parser.parse_args()

@@ -61,20 +61,20 @@ def _admin(servers: Servers) -> Iterator[psycopg.Connection[tuple[object, ...]]]
     """A connection that makes and drops databases; the template exists."""
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(f"create database {_TEMPLATE}")
-        _make_schema(servers, _named(servers, _TEMPLATE))
+        _make_schema(servers, named(servers, _TEMPLATE))
         yield connection
 
 
 @pytest.fixture(scope="session")
 def databases(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Databases:
-    return Databases(_admin, lambda name: _named(servers, name), _TEMPLATE)
+    return Databases(_admin, lambda name: named(servers, name), _TEMPLATE)
 
 
 @pytest.fixture
 def database_url(servers: Servers, databases: Databases) -> Iterator[str]:
     """The address of an empty, migrated database that no other test ever has under this name."""
     name = databases.take()
-    yield _named(servers, name)
+    yield named(servers, name)
     databases.give_back(name)
 
 
@@ -88,7 +88,7 @@ def redis_url(servers: Servers) -> str:
     return url
 
 
-def _named(servers: Servers, name: str) -> str:
+def named(servers: Servers, name: str) -> str:
     return servers.database_url.replace("/daogou?", f"/{name}?")
 
 

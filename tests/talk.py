@@ -155,6 +155,7 @@ def open_tasks(talk: Talk, *names: str, guide_id: int | None = None) -> list[int
                 contact_id=contact.id,
                 guide_id=guide.id,
                 store_id=guide.store_id,
+                wanted_on=business_day(talk.clock.now()),
                 due_on=business_day(talk.clock.now()),
                 planned_on=business_day(talk.clock.now()),
                 expires_on=business_day(talk.clock.now()) + timedelta(days=3),

@@ -35,7 +35,7 @@ from bot.sandbox import actors, guide_actors, kf_actors, knobs, till
 from bot.sandbox.populate import populate
 from bot.sandbox.server import Sandbox
 from bot.sandbox.town import Effect, Town
-from bot.settings import Settings, WeComSettings
+from bot.settings import Settings, WeComSettings, pretend_carriers
 from handlers import brand_pack, timetable, worker
 from sop import tasks
 from sop.tasks import TaskView
@@ -117,6 +117,7 @@ class World:
         wecom = WeComSettings(
             f"{self.url}/sandbox/platform", CORP, AGENT, "app-secret", TOKEN, AES_KEY
         )
+        sms, official_account = pretend_carriers(f"{self.url}/sandbox", "a key of the world")
         return Settings(
             database_url=None,
             redis_url=None,
@@ -127,6 +128,8 @@ class World:
             wecom=wecom,
             events_secret=EVENTS_SECRET,
             sandbox=True,
+            sms=sms,
+            official_account=official_account,
         )
 
     def stop(self) -> None:
@@ -136,6 +139,8 @@ class World:
         self._thread.join(5)
         self._server.server_close()
         self.bot.gateway.close()
+        for carrier in self.bot.carriers.values():
+            carrier.close()
         self.bot.bells.close()
         self.town.close()
         self.bot.engine.dispose()

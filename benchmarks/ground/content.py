@@ -10,17 +10,20 @@ from sqlalchemy.orm import Session
 
 from bot.clock import at
 from handlers import brand_pack
-from handlers.brand_pack import sample
+from handlers.brand_pack import sample, starter
 
 RULES = 30
 STEPS = 50
 _KEPT = ("brand", "settings", "tag_groups", "tag_rules", "materials", "talking_points", "sops")
 
 
-def load(session: Session, *, guides: int, day: date) -> None:
-    """Load the pack as HQ does, published two months before `day`."""
-    text = yaml.safe_dump(pack(guides), allow_unicode=True, sort_keys=False)
-    brand_pack.load(session, text, by="benchmark", now=at(day - timedelta(days=60), 12))
+def load(session: Session, *, guides: int, day: date, presets: bool = False) -> None:
+    """Load the pack as HQ does, published two months before `day`; `presets`: the starter too."""
+    texts = [yaml.safe_dump(pack(guides), allow_unicode=True, sort_keys=False)]
+    if presets:
+        texts.append(starter.pack_text())
+    for text in texts:
+        brand_pack.load(session, text, by="benchmark", now=at(day - timedelta(days=60), 12))
 
 
 def pack(guides: int) -> dict[str, Any]:

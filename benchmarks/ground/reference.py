@@ -43,8 +43,10 @@ _BIG_SPENDERS = text(
 """Who spent 50,000 yuan in all and bought within a year."""
 _CANDIDATES = text(
     """
-    INSERT INTO task (enrollment_id, step_key, step_id, contact_id, due_on, expires_on, state, why)
-    SELECT e.id, s.key, s.id, e.contact_id, e.anchored_on + s.day, e.anchored_on + s.day + :reach,
+    INSERT INTO task (enrollment_id, step_key, step_id, contact_id, wanted_on, due_on, expires_on,
+                      state, why)
+    SELECT e.id, s.key, s.id, e.contact_id, e.anchored_on + s.day, e.anchored_on + s.day,
+           e.anchored_on + s.day + :reach,
            'deferred', e.facts
     FROM sop_step AS s
     JOIN enrollment AS e ON e.version_id = s.version_id AND e.state = 'active'

@@ -55,7 +55,7 @@ def test_the_public_list_names_only_what_exists(world: World) -> None:
     assert set(PUBLIC) <= known
 
 
-@pytest.mark.parametrize("path", ["/wecom/callback", "/api/v1/events"])
+@pytest.mark.parametrize("path", ["/wecom/callback", "/api/v1/events", "/api/v1/sms"])
 def test_what_must_be_signed_refuses_what_is_not(world: World, path: str) -> None:
     answer = requests.post(world.url + path, data=b"<xml></xml>", timeout=10)
     assert answer.status_code in (400, 401, 403)

@@ -74,6 +74,10 @@ def test_the_glossary_names_every_table_of_the_book() -> None:
         "TagGroup", "Tag", "TagAssignment", "TagRule", "ContactScore", "Sop", "SopVersion",
         "SopStep", "Enrollment", "Task", "Touch", "Digest", "Purchase", "Refund",
         "TimelineEntry", "KfAccount", "KfMessage", "Inbox", "Outbox", "JobRun",
+        "PurchaseMove", "Cart", "CartChange", "PointsChange", "Coupon", "CouponTemplate",
+        "CouponIssue", "Visit", "MaterialView", "ContactActivity", "MemberMerge", "OptOut",
+        "Lead", "LeadSignal", "Appointment", "MassSend", "Broadcast", "ChannelTemplate",
+        "FestivalDay", "FestivalRule", "CalendarDay", "GuideDayOff", "BrandPrice",
     }  # fmt: skip
     classes = {mapper.class_.__name__ for mapper in Base.registry.mappers}
     assert words <= classes

@@ -14,12 +14,14 @@ from bot import jobs
 from bot.wecom import events as wecom_events
 from content_library.placeholders import PLACEHOLDERS
 from handlers import timetable
-from handlers.commands import COMMANDS, processes
+from handlers.commands import COMMANDS, processes, reference
 from handlers.deliveries import DELIVERIES
 from handlers.events import HANDLERS
 from handlers.guide_commands.answers import _ANSWERS
 from handlers.guide_commands.parsing import FORMS, Verb, parse
 from handlers.lanes import LANES
+from sop import sends
+from sop.step_kinds import CARRIERS, GUIDE_KINDS, KINDS, MACHINE_KINDS
 from sop.triggers import TRIGGERS
 from tagging.conditions import FIELDS
 from tests.servers import ROOT
@@ -56,7 +58,8 @@ def _keywords(name: str, *, without: str = "sandbox") -> dict[str, set[str]]:
 
 
 def test_every_kind_put_into_the_outbox_is_in_deliveries_and_the_other_way_round() -> None:
-    used = set(_keywords("kind"))
+    # A machine's message takes its kind from its task, which is one of these or refused.
+    used = set(_keywords("kind")) | set(sends.KINDS)
     for path, tree in _trees():
         # Where a kind is used several times it has a name at the top of its file.
         if "sandbox" not in path.parts and "dedupe_key" in path.read_text(encoding="utf-8"):
@@ -68,7 +71,16 @@ def test_every_kind_put_into_the_outbox_is_in_deliveries_and_the_other_way_round
                 and node.targets[0].id in ("KIND", "CREATE", "UPDATE")
                 and isinstance(node.value, ast.Constant)
             }
+    # What machines send bears the kind of its step.
+    used |= set(MACHINE_KINDS)
     assert used == set(DELIVERIES)
+
+
+def test_every_kind_of_step_has_words_and_somebody_who_does_it() -> None:
+    assert set(CARRIERS) | GUIDE_KINDS == set(KINDS)
+    assert set(MACHINE_KINDS) <= set(DELIVERIES)
+    assert {"mass_message", *GUIDE_KINDS} <= set(DELIVERIES)
+    assert all(CHINESE.search(words) for words in KINDS.values())
 
 
 def test_every_lane_used_is_one_that_is_worked() -> None:
@@ -102,18 +114,10 @@ def test_every_field_has_words_and_operators() -> None:
     assert len(set(labels)) == len(labels)
 
 
-_EXAMPLES = {
-    "stage_entered": {"stage": "dormant"},
-    "tag_added": {"tag": "价值/高净值"},
-    "festival": {"name": "春节"},
-    "date": {"on": "2030-03-06"},
-}
-
-
 @pytest.mark.parametrize("key", TRIGGERS)
 def test_every_trigger_speaks_chinese_and_finds_its_anchors(key: str) -> None:
     trigger = TRIGGERS[key]
-    params = {"kind": key, **_EXAMPLES.get(key, {})}
+    params = reference.example_of(trigger)
     assert trigger.key == key
     assert CHINESE.search(trigger.label)
     assert CHINESE.search(trigger.sentence(params))
@@ -172,7 +176,8 @@ def test_the_timetable_names_jobs_that_exist() -> None:
         and node.func.id == "Daily"
         and isinstance(node.args[0], ast.Constant)
     }
-    assert daily == set(timetable.JOBS)
+    # One look an hour is a job an hour, named by it.
+    assert daily == {name for name in timetable.JOBS if not name[-1].isdigit()}
     names = [name for name, _ in timetable.NIGHTLY]
     assert len(set(names)) == len(names)
 
