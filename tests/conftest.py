@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -27,3 +28,7 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(ROOT / ".venv" / "bytecode")
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
+
+# A worker holds every imported module and compiled statement; looking through all of it for garbage
+# every few hundred objects takes a good part of a test's time.
+gc.set_threshold(50_000, 50, 100)

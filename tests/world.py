@@ -98,6 +98,8 @@ class World:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.bot = build_bot(self._settings(), database_url, redis_url)
         share_statements(self.bot.engine)
+        # Nobody restarts this server: no connection must be asked each time whether it lives.
+        self.bot.engine.pool._pre_ping = False
         self.app = share_pages(create_app(self.bot))
         sandbox: Sandbox = self.app.wsgi_app.mounts["/sandbox"].extensions["sandbox"]
         self.town: Town = sandbox.town

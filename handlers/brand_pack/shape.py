@@ -196,6 +196,8 @@ TOP: Mapping[str, Key] = {
 
 def check(pack: Map) -> None:
     """Refuse unknown keys, wrong types, missing keys and items named twice."""
+    if isinstance(pack.get("brand"), str) and not pack["brand"].strip():
+        fail(pack.line_of("brand"), "「brand」不能为空")
     check_keys(pack, TOP, "品牌包")
     _check_brand(pack)
     for section, keys in SECTIONS.items():
@@ -220,9 +222,6 @@ def _check_brand(pack: Map) -> None:
     is_known = any(name in SECTIONS for name in pack)
     if "brand" not in pack and (own or not is_known):
         fail(pack.line_of(own[0] if own else "brand"), "品牌包 缺少「brand」")
-    brand = pack.get("brand")
-    if isinstance(brand, str) and not brand.strip():
-        fail(pack.line_of("brand"), "「brand」不能为空")
 
 
 def check_keys(item: Map, keys: Mapping[str, Key], where: str) -> None:
