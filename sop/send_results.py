@@ -19,9 +19,8 @@ from bot.outbox import CallState, Delivery
 from bot.sms import Code
 from bot.wecom import official_account
 from content_library.channel_templates import Channel
-from sop import writing
+from sop import step_kinds, writing
 
-_LABELS: dict[str, str] = {Channel.SMS: "短信", Channel.TEMPLATE_MESSAGE: "公众号消息"}
 _REASONS: dict[tuple[str, int], str] = {
     (Channel.SMS, Code.UNKNOWN_TEMPLATE): "短信平台没有这个模板",
     (Channel.SMS, Code.WRONG_MOBILE): "手机号不正确",
@@ -91,7 +90,7 @@ def sent(session: Session, delivery: Delivery) -> None:
     session.execute(_TOUCH, given)
     row = session.execute(_TOLD, {"id": task_id}).one_or_none()
     if row is not None:
-        label = _LABELS[delivery.kind]
+        label = step_kinds.KINDS[delivery.kind]
         _tell(session, row, task_id, f"{label}发出了「{row.title or label}」", at, "done")
 
 
@@ -117,7 +116,7 @@ def failed(session: Session, delivery: Delivery) -> None:
     why = _REASONS.get((delivery.kind, code or 0)) or delivery.last_error or "没有回应"
     is_unknown = is_late or delivery.state is CallState.UNKNOWN
     said = "不确定是否已经发出，没有重发" if is_unknown else f"没有发出：{why}"
-    reason = f"{_LABELS[delivery.kind]}{said}"[:300]
+    reason = f"{step_kinds.KINDS[delivery.kind]}{said}"[:300]
     end(session, [int(delivery.subject["task_id"])], reason, at, keeps_claim=is_unknown)
 
 

@@ -13,9 +13,9 @@ from content_library.channel_templates import Channel
 from content_library.models import ChannelTemplate, CouponTemplate
 from handlers.brand_pack.organisation import given, upsert
 from handlers.brand_pack.reading import Map, Seq, fail, plain
+from sop import step_kinds
 
 _SECTIONS = {"sms_templates": Channel.SMS, "wechat_templates": Channel.TEMPLATE_MESSAGE}
-_LABELS = {Channel.SMS: "短信", Channel.TEMPLATE_MESSAGE: "公众号"}
 
 
 def load(session: Session, pack: Map) -> list[str]:
@@ -27,7 +27,7 @@ def load(session: Session, pack: Map) -> list[str]:
         for item in pack.get(section, Seq()):
             other = known.setdefault(item["name"], channel.value)
             if other != channel.value:
-                label = _LABELS[Channel(other)]
+                label = step_kinds.KINDS[other]
                 fail(item.line_of("name"), f"「{item['name']}」已经是{label}模板的名称")
             rows.append(_template(item, channel, warnings))
     upsert(session, ChannelTemplate, "name", rows)
