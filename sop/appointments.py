@@ -213,16 +213,22 @@ def come(
     return True
 
 
-def say_intent(session: Session, appointment_id: int, intent: Intent, *, now: datetime) -> Slot:
-    """How much she wants to buy, as the guide saw it; a strong wish is a lead."""
+def say_intent(
+    session: Session,
+    appointment_id: int,
+    intent: Intent,
+    *,
+    now: datetime,
+    seen_by: int | None = None,
+) -> Slot:
+    """How much she wants to buy, as the guide `seen_by` saw it; a strong wish is a lead."""
     row = _own(session, appointment_id, (AppointmentState.ARRIVED,))
     if row.intent != intent:
         row.intent, row.updated_at = intent.value, now
         session.flush()
         if intent == Intent.STRONG:
-            leads.raise_strong(
-                session, row.contact_id, now, dedupe_key=f"appointment:{row.id}:strong"
-            )
+            key = f"appointment:{row.id}:strong"
+            leads.raise_strong(session, row.contact_id, now, dedupe_key=key, heard_by=seen_by)
     return slots.one(session, row.id)
 
 

@@ -59,12 +59,14 @@ def come(session: Session, asker: Asker, command: Command) -> str:
     if live is not None:
         appointments.arrive(session, live.id, at=asker.now, by=asker.actor)
         if intent is not None:
-            appointments.say_intent(session, live.id, intent, now=asker.now)
+            appointments.say_intent(session, live.id, intent, now=asker.now, seen_by=asker.guide.id)
     else:
         appointments.come(session, contact_id, asker.guide.store_id, at=asker.now)
         if intent is Intent.STRONG:
             key = f"visit:{contact_id}:{asker.day}:strong"
-            leads.raise_strong(session, contact_id, asker.now, dedupe_key=key)
+            leads.raise_strong(
+                session, contact_id, asker.now, dedupe_key=key, heard_by=asker.guide.id
+            )
     noted = f"，{slots.INTENT_WORDS[intent]}" if intent is not None else ""
     return f"记下了，{name}今天到店{noted}。"
 
