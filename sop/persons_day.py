@@ -13,9 +13,9 @@ from sop import step_kinds
 from sop.gates import Gate
 from sop.models import (
     LIVE_LEADS,
-    Broadcast,
-    BroadcastGuide,
     Lead,
+    Posting,
+    PostingGuide,
     SopStep,
     Task,
     Touch,
@@ -35,15 +35,15 @@ def gates(session: Session, contact: Contact, day: date, rules: Rules) -> list[G
     ]
 
 
-def broadcasts(session: Session, contact: Contact, day: date) -> list[str]:
+def postings(session: Session, contact: Contact, day: date) -> list[str]:
     """The moments and group messages of that day which her guide is asked for."""
     rows = session.execute(
         select(SopStep.kind, SopStep.title)
-        .select_from(Broadcast)
-        .join(BroadcastGuide, BroadcastGuide.broadcast_id == Broadcast.id)
-        .join(SopStep, SopStep.id == Broadcast.step_id)
-        .where(Broadcast.due_on == day, BroadcastGuide.guide_id == contact.guide_id)
-        .order_by(Broadcast.id)
+        .select_from(Posting)
+        .join(PostingGuide, PostingGuide.posting_id == Posting.id)
+        .join(SopStep, SopStep.id == Posting.step_id)
+        .where(Posting.due_on == day, PostingGuide.guide_id == contact.guide_id)
+        .order_by(Posting.id)
     )
     return [f"{step_kinds.KINDS.get(row.kind, row.kind)}「{row.title}」" for row in rows]
 
