@@ -1378,6 +1378,20 @@ def upgrade() -> None:
     op.create_index("ix_member_registered_on", "member", ["registered_on"], unique=False)
     op.create_index("ix_member_wedding", "member", ["wedding_month", "wedding_day"], unique=False)
     op.create_table(
+        "channel_miss",
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("missed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("missed_on", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"],
+            ["contact.id"],
+            name=op.f("fk_channel_miss_contact_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contact_id", "channel", name=op.f("pk_channel_miss")),
+    )
+    op.create_table(
         "opt_out",
         sa.Column("contact_id", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
@@ -2192,6 +2206,7 @@ def downgrade() -> None:
     op.drop_table("tag_assignment")
     op.drop_index("ix_opt_out_refused", table_name="opt_out", postgresql_where=sa.text("is_out"))
     op.drop_table("opt_out")
+    op.drop_table("channel_miss")
     op.drop_index("ix_member_wedding", table_name="member")
     op.drop_index("ix_member_registered_on", table_name="member")
     op.drop_index(
