@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 from bot.clock import at
 from bot.db import create_sessions, transaction
 from handlers.timetable import NIGHTLY
-from sop import broadcasts, digests, leads, planning
+from sop import digests, leads, planning, postings
 from tagging import marks
 
 DAY = date(2026, 3, 12)
@@ -113,7 +113,7 @@ def _night(install: Installation, engine: Engine, sessions: Any, day: date) -> N
                 step("leads.raise_due", lambda session: leads.raise_due(session, day, night_at))
             step(name, lambda session, work=work: work(session, day))
         step("planning.plan", lambda session: planning.plan(session, day, night_at).opened)
-        step("broadcasts.plan", lambda session: broadcasts.plan(session, day, night_at))
+        step("postings.plan", lambda session: postings.plan(session, day, night_at))
         step(
             "digests.prepare",
             lambda session: digests.prepare(session, day, at(day, 8, 30), install.settings),

@@ -134,5 +134,5 @@ def _warnings(name: str, is_sms: bool, text: str, data: Mapping[str, Any]) -> li
     said = wording_rules.warning(f"模板「{name}」", " ".join([text, *map(str, data.values())]))
     found = [said] if said else []
     if is_sms and not _UNSUBSCRIBE.search(text.strip()):
-        found.append(f"短信模板「{name}」没有写退订方法，营销短信的结尾要有“退订回TD”这样的话")
+        found.append(f"短信模板「{name}」没有写退订方法，营销短信的结尾要有“拒收请回复R”这样的话")
     return found

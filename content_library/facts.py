@@ -42,6 +42,7 @@ class PlaceholderFacts:
     registered_day: str | None = None
     coupon_no: str | None = None
     coupon_value: str | None = None
+    coupon_least: str | None = None
     coupon_last_day: str | None = None
     lapsing_points: str | None = None
     lapsing_day: str | None = None
@@ -70,7 +71,8 @@ _FACTS = text(
            b.name AS brand_name, m.name AS member_name, m.member_no, m.level, m.points,
            m.birth_month, m.birth_day, m.birthday_is_lunar, m.wedding_month, m.wedding_day,
            m.registered_on, bought.purchased_on, line.name AS item, line.category,
-           coupon.coupon_no, coupon.value_fen, coupon.expires_on AS coupon_until,
+           coupon.coupon_no, coupon.value_fen, coupon.least_fen,
+           coupon.expires_on AS coupon_until,
            lapse.points AS lapsing, lapse.expires_on AS lapses_on, basket.first_item AS cart_item,
            slot.slot_at, b.settings ->> 'survey_url' AS survey_url, price.fen AS gold_fen,
            (SELECT f.name FROM festival_day f WHERE f.held_on >= :day
@@ -94,7 +96,10 @@ _FACTS = text(
     ) line ON true
     LEFT JOIN brand_price price ON price.name = '金价' AND price.day = :day
     LEFT JOIN LATERAL (
-        SELECT k.coupon_no, k.value_fen, k.expires_on FROM coupon k
+        SELECT k.coupon_no, k.value_fen, k.expires_on,
+               (SELECT n.least_spend_fen FROM coupon_template n
+                WHERE n.name = k.template AND k.issuer = 'daogou') AS least_fen
+        FROM coupon k
         WHERE k.contact_id = p.contact_id AND k.state = 'issued'
           AND (k.expires_on IS NULL OR k.expires_on >= :day)
         ORDER BY (k.issuer = 'daogou' AND EXISTS (
@@ -200,6 +205,7 @@ def _of_the_moment(row: Mapping[str, Any], day: date) -> dict[str, str | None]:
     return {
         "coupon_no": words.clean(row["coupon_no"]) or None,
         "coupon_value": _yuan(row["value_fen"]),
+        "coupon_least": _least(row["least_fen"]),
         "coupon_last_day": _spoken(row["coupon_until"], day),
         "lapsing_points": None if lapsing is None else f"{lapsing:,}",
         "lapsing_day": _spoken(row["lapses_on"], day),
@@ -252,6 +258,13 @@ def _yuan(fen: int | None) -> str | None:
         return None
     whole, rest = divmod(fen, 100)
     return f"{whole:,}.{rest:02} 元" if rest else f"{whole:,} 元"
+
+
+def _least(fen: int | None) -> str | None:
+    """满 2,000 元可用; None where we do not know the rule, as with coupons of the mall."""
+    if fen is None:
+        return None
+    return f"满 {_yuan(fen)}可用" if fen else "不限消费金额"
 
 
 def _full_day(moment: date | None) -> str | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from bot import sms
 from bot.crm import channels
-from bot.wecom import official_account
 from content_library import kf_answers, welcome_sends
-from handlers import broadcasting, contact_ways
+from handlers import contact_ways, posting
 from handlers.verdicts import Kind, RetryClass
-from sop import broadcast_sends, digests, mass_sends, send_results
+from sop import digests, mass_sends, posting_sends, send_results
 from tagging import corp_tags, marks
 
 A, B, C = RetryClass.IDEMPOTENT, RetryClass.PLATFORM_DEDUPED, RetryClass.RECONCILE_FIRST
@@ -56,27 +54,27 @@ DELIVERIES: dict[str, Kind] = {
         moot_on=frozenset({41048}),
         after=mass_sends.created,
         dead=mass_sends.failed,
-        reconcile=broadcasting.reconcile_mass,
+        reconcile=posting.reconcile_mass,
     ),
     "mass_cancel": Kind(A, moot_on=frozenset({41047, 41093})),
     "group_message": Kind(
         C,
-        after=broadcast_sends.group_created,
-        dead=broadcast_sends.group_failed,
-        reconcile=broadcasting.reconcile_group,
+        after=posting_sends.group_created,
+        dead=posting_sends.group_failed,
+        reconcile=posting.reconcile_group,
     ),
     "moment": Kind(
         C,
-        after=broadcast_sends.moment_created,
-        dead=broadcast_sends.failed,
-        reconcile=broadcasting.reconcile_moment,
+        after=posting_sends.moment_created,
+        dead=posting_sends.failed,
+        reconcile=posting.reconcile_moment,
     ),
     # The gateway takes a message_id once, however often it comes. A number that does not exist and
     # a customer who refuses are no dead letters: nobody has to look at them.
     "sms": Kind(
         A,
         carrier="sms",
-        moot_on=send_results.REFUSALS["sms"] | {sms.Code.WRONG_MOBILE},
+        moot_on=send_results.REFUSALS["sms"] | send_results.MISSES["sms"],
         after=send_results.sent,
         dead=send_results.failed,
     ),
@@ -84,7 +82,7 @@ DELIVERIES: dict[str, Kind] = {
     "template_message": Kind(
         C,
         carrier="official_account",
-        moot_on=official_account.NOT_SUBSCRIBED | official_account.REFUSED | {40003},
+        moot_on=send_results.REFUSALS["template_message"] | send_results.MISSES["template_message"],
         after=send_results.sent,
         dead=send_results.failed,
     ),

@@ -58,7 +58,7 @@ _CLAIM = text(
     ORDER BY t.guide_id, t.is_hot DESC, t.id
     """
 )
-# The managers of the store; where there is none, HQ.
+# The managers of the store; where there is none but the guide herself, HQ.
 _UNTOUCHED = text(
     f"""
     SELECT l.id, boss.userid, g.name AS guide_name, {_NAME} AS name,
@@ -72,11 +72,13 @@ _UNTOUCHED = text(
     CROSS JOIN LATERAL (
         SELECT b.userid FROM guide b
         WHERE b.store_id = l.store_id AND b.is_manager AND b.is_active
+          AND b.id IS DISTINCT FROM l.guide_id
         UNION ALL
         SELECT o.userid FROM operator o
         WHERE o.userid IS NOT NULL AND o.is_active AND NOT EXISTS (
             SELECT FROM guide b
-            WHERE b.store_id = l.store_id AND b.is_manager AND b.is_active)
+            WHERE b.store_id = l.store_id AND b.is_manager AND b.is_active
+              AND b.id IS DISTINCT FROM l.guide_id)
     ) AS boss
     WHERE l.id = ANY(:ids)
     ORDER BY boss.userid, l.is_hot DESC, l.id

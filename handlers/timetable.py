@@ -23,14 +23,14 @@ from bot.clock import SHANGHAI, at, business_day
 from bot.crm import brand, calendar, coupons, sync, workdays
 from bot.db import transaction
 from content_library import materials
-from handlers import broadcast_results, broadcasting, contact_ways, lead_alerts
+from handlers import contact_ways, lead_alerts, posting, posting_results
 from sop import (
     appointments,
-    broadcasts,
     digests,
     enrollment,
     leads,
     planning,
+    postings,
     sends,
 )
 from tagging import corp_tags, marks, rules, scores
@@ -83,7 +83,7 @@ def nightly(bot: Bot, day: date) -> int:
         lambda session, day: planning.plan(session, day, now).opened,
     )
     if not is_ahead:
-        _step(bot, "broadcasts.plan", stands_on, partial(broadcasts.plan, now=now))
+        _step(bot, "postings.plan", stands_on, partial(postings.plan, now=now))
     while _step(bot, "marks.push_pending", day, lambda session, _: marks.push_pending(session)):
         pass
     return opened
@@ -142,7 +142,7 @@ JOBS: dict[str, Callable[[Bot, date], int]] = {
     "media": media,
     "retention": forget,
     # Nobody calls back: WeCom is asked every hour in which guides confirm and publish.
-    **{f"broadcast_results_{hour}": broadcast_results.poll for hour in _ASKING_HOURS},
+    **{f"posting_results_{hour}": posting_results.poll for hour in _ASKING_HOURS},
 }
 
 
@@ -166,10 +166,7 @@ def timetable(session: Session) -> tuple[Daily, ...]:
         Daily("nightly", 2, 10),
         Daily("retention", 4, 20),
         Daily("morning", settings.morning.hour, settings.morning.minute, until_hour=20),
-        *(
-            Daily(f"broadcast_results_{hour}", hour, 5, until_hour=hour + 1)
-            for hour in _ASKING_HOURS
-        ),
+        *(Daily(f"posting_results_{hour}", hour, 5, until_hour=hour + 1) for hour in _ASKING_HOURS),
     )
 
 
@@ -238,7 +235,7 @@ def _send_due(bot: Bot) -> None:
     while more:
         with transaction(bot.sessions) as session:
             more = bool(sends.queue_due(session, bot.clock.now()))
-    broadcasting.send_due(bot)
+    posting.send_due(bot)
 
 
 def run_now(bot: Bot, job: str, day: date) -> int:

@@ -213,16 +213,22 @@ def come(
     return True
 
 
-def say_intent(session: Session, appointment_id: int, intent: Intent, *, now: datetime) -> Slot:
-    """How much she wants to buy, as the guide saw it; a strong wish is a lead."""
+def say_intent(
+    session: Session,
+    appointment_id: int,
+    intent: Intent,
+    *,
+    now: datetime,
+    seen_by: int | None = None,
+) -> Slot:
+    """How much she wants to buy, as the guide `seen_by` saw it; a strong wish is a lead."""
     row = _own(session, appointment_id, (AppointmentState.ARRIVED,))
     if row.intent != intent:
         row.intent, row.updated_at = intent.value, now
         session.flush()
         if intent == Intent.STRONG:
-            leads.raise_strong(
-                session, row.contact_id, now, dedupe_key=f"appointment:{row.id}:strong"
-            )
+            key = f"appointment:{row.id}:strong"
+            leads.raise_strong(session, row.contact_id, now, dedupe_key=key, heard_by=seen_by)
     return slots.one(session, row.id)
 
 
@@ -231,6 +237,34 @@ def say_outcome(session: Session, appointment_id: int, said: str, *, now: dateti
     row = _own(session, appointment_id, tuple(AppointmentState))
     row.outcome, row.updated_at = _clean(said), now
     return slots.one(session, row.id)
+
+
+def say_visit_outcome(
+    session: Session, contact_id: int, guide_id: int, said: str, *, now: datetime
+) -> bool:
+    """What came of a visit of today that nobody had booked; False: she was not here today.
+
+    It stands in her story; told again it is corrected there.
+    """
+    day = business_day(now)
+    walked_in = exists().where(
+        Visit.contact_id == contact_id,
+        Visit.visited_on == day,
+        Visit.kind != "线上",
+        Visit.appointment_id.is_(None),
+    )
+    if not session.scalar(select(walked_in)):
+        return False
+    timeline.record(
+        session,
+        contact_id,
+        "appointment",
+        f"到店结果：{_clean(said) or ''}",
+        now,
+        guide_id=guide_id,
+        dedupe_key=f"visit:{contact_id}:{day}:outcome",
+    )
+    return True
 
 
 def _check_slot(store: Store, slot_at: datetime, now: datetime) -> None:

@@ -21,7 +21,7 @@ from bot.crm import brand
 from bot.settings import Settings
 from bot.wecom import bodies, cards
 from content_library import notices
-from sop import broadcasts, lead_views, step_kinds, why
+from sop import lead_views, postings, step_kinds, why
 from sop.models import Carrier, Digest, Task, TaskState
 from sop.quiet import QuietHours, moment_of
 
@@ -52,10 +52,10 @@ _GUIDES = text(
           AND m.state IN ('waiting', 'queued', 'created')
         UNION ALL
         SELECT asked.guide_id, 0, 0
-        FROM broadcast AS b JOIN broadcast_guide AS asked ON asked.broadcast_id = b.id
-        WHERE b.due_on BETWEEN CAST(:day AS date) - 10 AND :day
-          AND CAST(timezone('Asia/Shanghai', b.due_at) AS date) = :day
-          AND asked.state = 'asked' AND b.state <> 'failed'
+        FROM posting AS p JOIN posting_guide AS asked ON asked.posting_id = p.id
+        WHERE p.due_on BETWEEN CAST(:day AS date) - 10 AND :day
+          AND CAST(timezone('Asia/Shanghai', p.due_at) AS date) = :day
+          AND asked.state = 'asked' AND p.state <> 'failed'
     ) AS w
     JOIN guide AS g ON g.id = w.guide_id
     WHERE w.guide_id > :after AND g.is_active
@@ -208,7 +208,7 @@ def _prepare_chunk(
         )
     )
     first = _first_rows(session, day, sorted(fresh))
-    for guide_id, lines in broadcasts.lines_for_many(session, sorted(fresh), day).items():
+    for guide_id, lines in postings.lines_for_many(session, sorted(fresh), day).items():
         first[guide_id].append(cards.Row(_TO_SEND, "，".join(lines)))
     for guide_id, line in lead_views.waiting(session, sorted(fresh)).items():
         first[guide_id].append(cards.Row(_LEADS, line))

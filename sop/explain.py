@@ -81,7 +81,7 @@ class Explanation:
     #: What holds for her whatever the SOP: who follows her, refusals, rest, touches, tier, lead.
     gates: list[Gate] = field(default_factory=list)
     #: Moments and group messages her guide is asked for on that day.
-    broadcasts: list[str] = field(default_factory=list)
+    postings: list[str] = field(default_factory=list)
 
 
 def explain(session: Session, contact_id: int, day: date) -> Explanation:
@@ -140,7 +140,7 @@ def explain(session: Session, contact_id: int, day: date) -> Explanation:
         tasks,
         absences,
         persons_day.gates(session, contact, day, rules),
-        persons_day.broadcasts(session, contact, day),
+        persons_day.postings(session, contact, day),
     )
 
 

@@ -123,6 +123,22 @@ _GIVE = text(
 _IS_OFF = """(
     EXTRACT(isodow FROM CAST(:day AS date))::smallint = ANY(g.rest_weekdays)
     OR EXISTS (SELECT FROM guide_day_off o WHERE o.guide_id = g.id AND o.day = :day))"""
+# Whose guide left, or never was her friend while another one is now, has nobody who can write.
+# What a person or the clock gave away stays where it is.
+_LEAVE = """
+    UPDATE lead v SET state = 'open', guide_id = NULL, store_id = NULL, assigned_at = NULL,
+        assigned_by = NULL, alerted_at = NULL, escalated_at = NULL
+    FROM lead l
+    JOIN contact c ON c.id = l.contact_id
+    JOIN guide g ON g.id = l.guide_id
+    LEFT JOIN guide own ON own.id = c.guide_id AND own.is_active
+    WHERE v.id = l.id AND l.state IN ('assigned', 'touched') {only}
+      AND (NOT g.is_active
+           OR own.id <> g.id AND l.assigned_by IN ('relation', 'store', 'load')
+              AND NOT EXISTS (SELECT FROM follow_relation r
+                              WHERE r.contact_id = l.contact_id AND r.guide_id = g.id
+                                AND r.state <> 'ended'))
+"""
 _ANYTHING_OPEN = "SELECT EXISTS (SELECT FROM lead l WHERE l.state = 'open' {only})"
 # How long its store has been open since a moment. Hours that are not known, or that run over
 # midnight, count as nine to nine.
@@ -170,12 +186,14 @@ def assign(
     """Give every lead that nobody has to a guide; returns how many.
 
     Who is a guide's customer stays hers, on her day off too; a customer nobody knows goes to a
-    guide who works on `day`, and waits where there is none.
+    guide who works on `day`, and waits where there is none. A lead whose guide has left, or whose
+    customer is another guide's friend now, is given away anew.
     """
     only = "" if contact_ids is None else "AND l.contact_id = ANY(:contacts)"
     given: dict[str, Any] = {"day": day, "now": now}
     if contact_ids is not None:
         given["contacts"] = list(contact_ids)
+    session.execute(text(_LEAVE.format(only=only)), given)
     # Counting everybody's leads is not worth it where nothing waits, which is nearly always.
     if not session.scalar(text(_ANYTHING_OPEN.format(only=only)), given):
         return 0

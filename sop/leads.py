@@ -58,8 +58,12 @@ _ADOPT_APPOINTMENTS = """
     FROM contact c WHERE c.id = a.contact_id AND c.merged_into_id IS NOT NULL
       AND a.state IN ('invited', 'booked') {only}
 """
+# A lead that has become hot is told of like a new one, and waits from now on.
 _RESCORE = """
-    UPDATE lead l SET score = s.total, is_hot = s.is_hot
+    UPDATE lead l SET score = s.total, is_hot = s.is_hot,
+        alerted_at = CASE WHEN {again} THEN NULL ELSE l.alerted_at END,
+        escalated_at = CASE WHEN {again} THEN NULL ELSE l.escalated_at END,
+        assigned_at = CASE WHEN {again} THEN :now ELSE l.assigned_at END
     FROM (
         SELECT v.id, sum(x.score) AS total,
                sum(x.score) >= :hot OR bool_or(x.behavior = ANY(:asks)) AS is_hot
@@ -69,6 +73,27 @@ _RESCORE = """
     ) s
     WHERE l.id = s.id AND (l.score, l.is_hot) IS DISTINCT FROM (s.total, s.is_hot)
 """
+_BECAME_HOT = "l.state = 'assigned' AND s.is_hot AND NOT l.is_hot"
+# Whoever was spoken to, or asks for something she had not asked for, wants to hear from a person.
+_WAIT_AGAIN = text(
+    """
+    UPDATE lead l SET state = 'assigned', assigned_at = :now, alerted_at = NULL,
+        escalated_at = NULL
+    WHERE l.contact_id = :contact_id AND l.state IN ('assigned', 'touched')
+      AND l.guide_id IS DISTINCT FROM CAST(:heard_by AS bigint)
+      AND (l.state = 'touched' OR (
+          SELECT count(*) FROM lead_signal x
+          WHERE x.lead_id = l.id AND x.behavior = :behavior) = 1)
+    """
+)
+# The guide who told us of it needs no alert.
+_KNOWN_TO_HER = text(
+    """
+    UPDATE lead SET alerted_at = :now
+    WHERE contact_id = :contact_id AND guide_id = :heard_by AND state IN ('assigned', 'touched')
+      AND alerted_at IS NULL
+    """
+)
 _TELL_RAISED = """
     INSERT INTO timeline_entry (contact_id, guide_id, kind, occurred_at, text, dedupe_key)
     SELECT v.contact_id, v.guide_id, 'lead', v.raised_at, '成为线索：' || first.text,
@@ -147,11 +172,19 @@ def raise_due(
 
 
 def raise_intent(
-    session: Session, contact_id: int, intent: str, said: str, now: datetime, *, dedupe_key: str
+    session: Session,
+    contact_id: int,
+    intent: str,
+    said: str,
+    now: datetime,
+    *,
+    dedupe_key: str,
+    heard_by: int | None = None,
 ) -> int | None:
     """A customer asked for something that wants a person (定制, 结婚选款); her lead's id.
 
-    None if this saying was told before. The guide is alerted by `handlers.lead_alerts`.
+    None if this saying was told before. The guide is alerted by `handlers.lead_alerts`, also of a
+    lead she was told of before; `heard_by` is a guide who heard it herself.
     """
     if intent not in INTENTS:
         raise UserError(f"意向只能是 {'、'.join(INTENTS)}。", field="intent")
@@ -163,14 +196,20 @@ def raise_intent(
         f"问到{intent}：「{quoted}」" if quoted else f"问到{intent}",
         now,
         dedupe_key,
+        heard_by,
     )
 
 
 def raise_strong(
-    session: Session, contact_id: int, now: datetime, *, dedupe_key: str
+    session: Session,
+    contact_id: int,
+    now: datetime,
+    *,
+    dedupe_key: str,
+    heard_by: int | None = None,
 ) -> int | None:
     """A customer left the store with a strong wish to buy; her lead's id, None if told before."""
-    return _said(session, contact_id, "intended", "到店后意向强", now, dedupe_key)
+    return _said(session, contact_id, "intended", "到店后意向强", now, dedupe_key, heard_by)
 
 
 def intent_of(said: str, intents: Mapping[str, Sequence[str]]) -> str | None:
@@ -215,7 +254,13 @@ def lose(
 
 
 def _said(
-    session: Session, contact_id: int, behavior: str, line: str, now: datetime, dedupe_key: str
+    session: Session,
+    contact_id: int,
+    behavior: str,
+    line: str,
+    now: datetime,
+    dedupe_key: str,
+    heard_by: int | None,
 ) -> int | None:
     settings, day = brand.settings(session), business_day(now)
     is_new = lead_signals.record_saying(
@@ -223,7 +268,10 @@ def _said(
     )
     if not is_new:
         return None
+    given = {"contact_id": contact_id, "behavior": behavior, "now": now, "heard_by": heard_by}
+    session.execute(_WAIT_AGAIN, given)
     _settle(session, day, now, settings.leads.hot, [contact_id])
+    session.execute(_KNOWN_TO_HER, given)
     found = text(f"SELECT id FROM lead WHERE contact_id = :id AND state IN {LIVE}")
     lead_id: int | None = session.scalar(found, {"id": contact_id})
     return lead_id
@@ -233,8 +281,9 @@ def _settle(
     session: Session, day: date, now: datetime, hot: int, contact_ids: Sequence[int] | None
 ) -> None:
     only, given = _only(contact_ids)
-    given |= {"hot": hot, "asks": list(_ASKS), "day": day}
-    writing.rows(session, text(_RESCORE.format(live=LIVE, only=only)), given)
+    given |= {"hot": hot, "asks": list(_ASKS), "day": day, "now": now}
+    rescore = _RESCORE.format(live=LIVE, only=only, again=_BECAME_HOT)
+    writing.rows(session, text(rescore), given)
     lead_assignment.assign(session, day, now, contact_ids)
     writing.rows(session, text(_TELL_RAISED.format(live=LIVE, only=only)), given)
 

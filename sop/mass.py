@@ -25,7 +25,7 @@ from sop.models import SopStep
 from sop.quiet import moment_of
 from sop.running import Rules
 
-#: When a mass message or broadcast leaves whose step says no time.
+#: When a mass message or posting leaves whose step says no time.
 USUAL_TIME = time(10)
 _CHUNK = 1000
 # A message that leaves in this very moment takes nobody; the next look sees it gone.

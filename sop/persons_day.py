@@ -7,15 +7,15 @@ from datetime import date, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from bot.crm import opt_outs
+from bot.crm import channel_misses, opt_outs
 from bot.crm.models import Contact, Guide, GuideDayOff
 from sop import step_kinds
 from sop.gates import Gate
 from sop.models import (
     LIVE_LEADS,
-    Broadcast,
-    BroadcastGuide,
     Lead,
+    Posting,
+    PostingGuide,
     SopStep,
     Task,
     Touch,
@@ -29,21 +29,22 @@ def gates(session: Session, contact: Contact, day: date, rules: Rules) -> list[G
     return [
         *_guide(session, contact, day),
         *_refusals(session, contact),
+        *_misses(session, contact, day),
         *_touch(session, contact, day, rules),
         *_tier(session, contact),
         *_lead(session, contact),
     ]
 
 
-def broadcasts(session: Session, contact: Contact, day: date) -> list[str]:
+def postings(session: Session, contact: Contact, day: date) -> list[str]:
     """The moments and group messages of that day which her guide is asked for."""
     rows = session.execute(
         select(SopStep.kind, SopStep.title)
-        .select_from(Broadcast)
-        .join(BroadcastGuide, BroadcastGuide.broadcast_id == Broadcast.id)
-        .join(SopStep, SopStep.id == Broadcast.step_id)
-        .where(Broadcast.due_on == day, BroadcastGuide.guide_id == contact.guide_id)
-        .order_by(Broadcast.id)
+        .select_from(Posting)
+        .join(PostingGuide, PostingGuide.posting_id == Posting.id)
+        .join(SopStep, SopStep.id == Posting.step_id)
+        .where(Posting.due_on == day, PostingGuide.guide_id == contact.guide_id)
+        .order_by(Posting.id)
     )
     return [f"{step_kinds.KINDS.get(row.kind, row.kind)}「{row.title}」" for row in rows]
 
@@ -69,6 +70,16 @@ def _refusals(session: Session, contact: Contact) -> list[Gate]:
         return [Gate("opted_out", True, "没有退订")]
     words = "、".join(opt_outs.LABELS[one.channel] for one in said)
     return [Gate("opted_out", False, f"已退订：{words}")]
+
+
+def _misses(session: Session, contact: Contact, day: date) -> list[Gate]:
+    found = []
+    for one in channel_misses.of(session, contact.id, day):
+        again = one.missed_on + timedelta(days=channel_misses.MISS_DAYS)
+        name = step_kinds.KINDS.get(one.channel, one.channel)
+        words = f"{name} {_day(one.missed_on)} 没有送达，{_day(again)} 以前先走别的方式"
+        found.append(Gate("channel_missed", False, words))
+    return found
 
 
 def _touch(session: Session, contact: Contact, day: date, rules: Rules) -> list[Gate]:

@@ -18,12 +18,12 @@ from bot.clock import at
 from bot.crm import coupons
 from bot.crm.models import Contact, Guide
 from bot.errors import UserError
-from sop import appointments, broadcasts, enrollment, leads, planning, running, versions, why
+from sop import appointments, enrollment, leads, planning, postings, running, versions, why
 from sop.models import (
-    Broadcast,
     Enrollment,
     HeldBy,
     MassSend,
+    Posting,
     Reach,
     SopStep,
     SopVersion,
@@ -79,7 +79,7 @@ class DayPreview:
     waiting_by: dict[str, int] = field(default_factory=dict)
     #: Mass messages that guides confirm, and moments and group messages they are asked for.
     mass_sends: int = 0
-    broadcasts: int = 0
+    postings: int = 0
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def _of_sop(sop_id: int) -> Any:
 
 def _night(session: Session, sop_id: int, day: date, is_scored: bool, reads: _Reads) -> DayPreview:
     """One night as the timetable runs it, and a day on which everybody does what there is."""
-    now, ours = at(day, _HOUR, _MINUTE), select(func.count()).where(Broadcast.sop_id == sop_id)
+    now, ours = at(day, _HOUR, _MINUTE), select(func.count()).where(Posting.sop_id == sop_id)
     if reads.coupons:
         coupons.expire(session, day)
     if is_scored:
@@ -297,7 +297,7 @@ def _night(session: Session, sop_id: int, day: date, is_scored: bool, reads: _Re
     enrollment.enroll_due(session, day)
     planning.plan(session, day, now)
     asked_before = session.scalar(ours) or 0
-    broadcasts.plan(session, day, now)
+    postings.plan(session, day, now)
     asked = (session.scalar(ours) or 0) - asked_before
     found = _counted(session, sop_id, day, asked)
     session.execute(

@@ -43,9 +43,11 @@ _RESULTS = """
 """
 _NUMBERS = text(
     """
-    SELECT k.coupon_no, k.template, k.value_fen, k.issued_on, k.expires_on, k.state,
-           m.member_no
-    FROM coupon k LEFT JOIN member m ON m.contact_id = k.contact_id
+    SELECT k.coupon_no, k.template, k.value_fen, n.least_spend_fen, k.issued_on, k.expires_on,
+           k.state, m.member_no
+    FROM coupon k
+    LEFT JOIN coupon_template n ON n.name = k.template
+    LEFT JOIN member m ON m.contact_id = k.contact_id
     WHERE k.issuer = 'daogou' AND k.issued_on >= :since
     ORDER BY k.issued_on, k.id
     """
@@ -73,6 +75,8 @@ class Number:
     coupon_no: str
     template: str | None
     value_fen: int | None
+    #: Good for orders of at least this much; None if its template is gone.
+    least_spend_fen: int | None
     issued_on: date | None
     expires_on: date | None
     state: str

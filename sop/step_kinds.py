@@ -152,9 +152,9 @@ def _chain(value: Any) -> list[str]:
         return []
     items = value if isinstance(value, list) else [value]
     kinds = [_one(item) for item in items]
-    broadcast = next((kind for kind in kinds if kind in GUIDE_KINDS), None)
-    if broadcast is not None:
-        raise UserError(f"的「{KINDS[broadcast]}」不能和别的方式放在一起")
+    posting = next((kind for kind in kinds if kind in GUIDE_KINDS), None)
+    if posting is not None:
+        raise UserError(f"的「{KINDS[posting]}」不能和别的方式放在一起")
     if len(set(kinds)) < len(kinds):
         raise UserError("的方式写了两次同样的")
     by_hand = next((kind for kind in kinds if CARRIERS[kind] == Carrier.GUIDE), None)

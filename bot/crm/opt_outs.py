@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, or_, select, text
 from sqlalchemy.orm import Session
 
-from bot.crm import changes, timeline
+from bot.crm import changes, channel_misses, timeline
 from bot.crm.models import AuditEntry, OptOut, OptOutChannel
 
 #: Channel -> how people call it.
@@ -41,8 +41,10 @@ SOURCES: dict[str, str] = {
     "official_account": "拒收公众号消息",
     "operator": "短信运营商告知",
 }
-# What a customer writes who wants no more messages; "T" and "N" are what carriers teach people.
-_STOP_REPLIES = frozenset({"t", "td", "n", "退订", "退"})
+# What a customer writes who wants no more messages; the letters are what carriers teach people
+# (拒收请回复R, 退订回T).
+_STOP_REPLIES = frozenset({"t", "td", "n", "r", "qx", "退订", "退", "拒收", "取消订阅"})
+_LETTERS = frozenset({"t", "n", "r", "qx", "退"})
 #: 退订 of what was ordered or paid (退订金, 退订单) is about money, not about messages.
 ABOUT_MONEY = re.compile("退订(?:了?的)?[金单货款费钱订定婚戒钻做制买购]")
 _STOP = re.compile(
@@ -106,6 +108,9 @@ def hear(session: Session, sayings: Sequence[Saying]) -> set[tuple[int, str]]:
     found = session.execute(_HEAR, {"rows": json.dumps(rows, ensure_ascii=False)}).all()
     changed = {(int(row.contact_id), str(row.channel)) for row in found}
     changes.mark(session, {contact_id for contact_id, _ in changed})
+    channel_misses.clear(
+        session, [(one.contact_id, one.channel, one.said_at) for one in sayings if not one.is_out]
+    )
     timeline.record_many(session, [_line(one) for one in _to_tell(sayings, changed)])
     return changed
 
@@ -192,14 +197,16 @@ def refused_clause(contact_id: Any, kind: Any) -> ColumnElement[bool]:
 
 
 def is_stop_reply(words: str) -> bool:
-    """Whether an SMS answer refuses: TD, T, N or 退订, in any width and case."""
-    return _folded(words) in _STOP_REPLIES
+    """Whether an SMS answer refuses: R, TD, T, N, 退订 in any width and case, also with 回复 before
+    it, or in a sentence."""
+    said = _folded(words)
+    return said.removeprefix("回复").removeprefix("回") in _STOP_REPLIES or asks_to_stop(words)
 
 
 def asks_to_stop(words: str) -> bool:
     """Whether a customer in 微信客服 asks for no more messages."""
     said = _folded(words)
-    return said in _STOP_REPLIES - {"t", "n", "退"} or _STOP.search(said) is not None
+    return said in _STOP_REPLIES - _LETTERS or _STOP.search(said) is not None
 
 
 def _say(

@@ -23,7 +23,7 @@ from bot.sms import Code, signature
 _LARGEST = 64 * 1024
 _WANTED = ("message_id", "mobile", "signature", "template", "content")
 #: What people answer to refuse further messages; the operator shuts them out as well.
-_STOP_WORDS = frozenset({"TD", "T", "N", "退订"})
+_STOP_WORDS = frozenset({"R", "TD", "T", "N", "退订", "拒收"})
 
 
 def blueprint(town: Town) -> Blueprint:

@@ -28,7 +28,7 @@ def explanation(found: Explanation) -> list[str]:
     who = named(found.contact_name)
     lines = [f"{who}  {found.day}  负责导购：{found.guide_name or '无'}"]
     lines += [f"{'✓' if gate.holds else '✗'} {gate.words}" for gate in found.gates]
-    lines += [f"播送：{words}" for words in found.broadcasts]
+    lines += [f"发布计划：{words}" for words in found.postings]
     lines.append("")
     for task in found.tasks:
         lines.append(f"● {task.sop_name} · {task.title}（{STATES[task.state]}）")
@@ -94,8 +94,8 @@ def _of_day(one: DayPreview) -> list[str]:
     ]
     if one.mass_sends:
         parts.append(f"请导购确认群发 {one.mass_sends} 次")
-    if one.broadcasts:
-        parts.append(f"朋友圈或客户群 {one.broadcasts} 条")
+    if one.postings:
+        parts.append(f"朋友圈或客户群 {one.postings} 条")
     waits = [f"{WAITING.get(why, '其他原因')} {n}" for why, n in one.waiting_by.items()]
     lines = [
         f"{one.day}  任务 {one.tasks}（线上版本 {one.published_tasks}），导购 {one.guides} 位，"

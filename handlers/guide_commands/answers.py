@@ -25,7 +25,7 @@ from handlers.guide_commands import (
 from handlers.guide_commands.asker import MOST_HITS, Asker, nobody, several
 from handlers.guide_commands.days import parse_day
 from handlers.guide_commands.parsing import FORMS, Command, Verb
-from sop import broadcasts, step_kinds, tasks
+from sop import postings, step_kinds, tasks
 from sop.models import TaskState
 from sop.tasks import TaskView
 
@@ -68,7 +68,7 @@ def _today(session: Session, asker: Asker, command: Command) -> str:
     views = tasks.today(session, asker.guide.id, asker.day, asker.now)
     waiting = [view for view in views if view.state == TaskState.OPEN]
     to_send = "".join(
-        f"\n{line}" for line in broadcasts.lines_for(session, asker.guide.id, asker.day)
+        f"\n{line}" for line in postings.lines_for(session, asker.guide.id, asker.day)
     )
     if not views:
         return to_send.strip() or "今天没有安排待办，可以挑一位老客户问候一声。"

@@ -49,7 +49,15 @@ def intend(session: Session, asker: Asker, command: Command) -> str:
         raise UserError("请写上客户和想要什么，例如「意向 王女士 想定制婚戒」。")
     hit = one_customer(session, asker, name, "意向")
     key = f"guide:{asker.guide.id}:{hit.contact_id}:{intent}:{asker.day}"
-    leads.raise_intent(session, hit.contact_id, intent, said, asker.now, dedupe_key=key)
+    leads.raise_intent(
+        session,
+        hit.contact_id,
+        intent,
+        said,
+        asker.now,
+        dedupe_key=key,
+        heard_by=asker.guide.id,
+    )
     return f"记下了，{hit.name}有{intent}的意向。写「线索」看全部。"
 
 

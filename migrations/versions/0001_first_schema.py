@@ -762,7 +762,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_default"),
     )
     op.create_table(
-        "broadcast",
+        "posting",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("sop_id", sa.BigInteger(), nullable=False),
         sa.Column("version_id", sa.BigInteger(), nullable=False),
@@ -784,18 +784,18 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.ForeignKeyConstraint(
-            ["sop_id"], ["sop.id"], name=op.f("fk_broadcast_sop_id"), ondelete="CASCADE"
+            ["sop_id"], ["sop.id"], name=op.f("fk_posting_sop_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_broadcast_step_id")),
+        sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_posting_step_id")),
         sa.ForeignKeyConstraint(
-            ["version_id"], ["sop_version.id"], name=op.f("fk_broadcast_version_id")
+            ["version_id"], ["sop_version.id"], name=op.f("fk_posting_version_id")
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_broadcast")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_posting")),
         sa.UniqueConstraint(
-            "sop_id", "step_key", "due_on", name=op.f("uq_broadcast_sop_id_step_key_due_on")
+            "sop_id", "step_key", "due_on", name=op.f("uq_posting_sop_id_step_key_due_on")
         ),
     )
-    op.create_index(op.f("ix_broadcast_due_on"), "broadcast", ["due_on"], unique=False)
+    op.create_index(op.f("ix_posting_due_on"), "posting", ["due_on"], unique=False)
     op.create_table(
         "channel_code_guide",
         sa.Column("channel_code_id", sa.BigInteger(), nullable=False),
@@ -1000,28 +1000,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("welcome_message_id", "position", name=op.f("pk_welcome_material")),
     )
     op.create_table(
-        "broadcast_guide",
-        sa.Column("broadcast_id", sa.BigInteger(), nullable=False),
+        "posting_guide",
+        sa.Column("posting_id", sa.BigInteger(), nullable=False),
         sa.Column("guide_id", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), server_default="asked", nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("msgid", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["broadcast_id"],
-            ["broadcast.id"],
-            name=op.f("fk_broadcast_guide_broadcast_id"),
+            ["posting_id"],
+            ["posting.id"],
+            name=op.f("fk_posting_guide_posting_id"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["guide_id"], ["guide.id"], name=op.f("fk_broadcast_guide_guide_id")
-        ),
-        sa.PrimaryKeyConstraint("broadcast_id", "guide_id", name=op.f("pk_broadcast_guide")),
+        sa.ForeignKeyConstraint(["guide_id"], ["guide.id"], name=op.f("fk_posting_guide_guide_id")),
+        sa.PrimaryKeyConstraint("posting_id", "guide_id", name=op.f("pk_posting_guide")),
     )
-    op.create_index(
-        op.f("ix_broadcast_guide_guide_id"), "broadcast_guide", ["guide_id"], unique=False
-    )
-    op.create_index(op.f("ix_broadcast_guide_msgid"), "broadcast_guide", ["msgid"], unique=False)
+    op.create_index(op.f("ix_posting_guide_guide_id"), "posting_guide", ["guide_id"], unique=False)
+    op.create_index(op.f("ix_posting_guide_msgid"), "posting_guide", ["msgid"], unique=False)
     op.create_table(
         "changed_contact",
         sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -1381,6 +1377,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_member_registered_on", "member", ["registered_on"], unique=False)
     op.create_index("ix_member_wedding", "member", ["wedding_month", "wedding_day"], unique=False)
+    op.create_table(
+        "channel_miss",
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("missed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("missed_on", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"],
+            ["contact.id"],
+            name=op.f("fk_channel_miss_contact_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contact_id", "channel", name=op.f("pk_channel_miss")),
+    )
     op.create_table(
         "opt_out",
         sa.Column("contact_id", sa.BigInteger(), nullable=False),
@@ -2196,6 +2206,7 @@ def downgrade() -> None:
     op.drop_table("tag_assignment")
     op.drop_index("ix_opt_out_refused", table_name="opt_out", postgresql_where=sa.text("is_out"))
     op.drop_table("opt_out")
+    op.drop_table("channel_miss")
     op.drop_index("ix_member_wedding", table_name="member")
     op.drop_index("ix_member_registered_on", table_name="member")
     op.drop_index(
@@ -2268,9 +2279,9 @@ def downgrade() -> None:
     op.drop_table("contact_activity")
     op.drop_index("ix_changed_contact_marked_at", table_name="changed_contact")
     op.drop_table("changed_contact")
-    op.drop_index(op.f("ix_broadcast_guide_msgid"), table_name="broadcast_guide")
-    op.drop_index(op.f("ix_broadcast_guide_guide_id"), table_name="broadcast_guide")
-    op.drop_table("broadcast_guide")
+    op.drop_index(op.f("ix_posting_guide_msgid"), table_name="posting_guide")
+    op.drop_index(op.f("ix_posting_guide_guide_id"), table_name="posting_guide")
+    op.drop_table("posting_guide")
     op.drop_table("welcome_material")
     op.drop_table("tag_rule_version")
     op.drop_index(op.f("ix_mass_send_planned_on"), table_name="mass_send")
@@ -2306,8 +2317,8 @@ def downgrade() -> None:
     op.drop_table("channel_welcome")
     op.drop_index(op.f("ix_channel_code_guide_guide_id"), table_name="channel_code_guide")
     op.drop_table("channel_code_guide")
-    op.drop_index(op.f("ix_broadcast_due_on"), table_name="broadcast")
-    op.drop_table("broadcast")
+    op.drop_index(op.f("ix_posting_due_on"), table_name="posting")
+    op.drop_table("posting")
     op.drop_index(
         "uq_welcome_message_default",
         table_name="welcome_message",

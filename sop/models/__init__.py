@@ -1,14 +1,6 @@
 """Tables of the SOP engine, one file a noun; import them from here."""
 
 from sop.models.appointments import Appointment, AppointmentState, Intent
-from sop.models.broadcasts import (
-    Broadcast,
-    BroadcastGuide,
-    BroadcastGuideState,
-    BroadcastState,
-    MassSend,
-    MassState,
-)
 from sop.models.leads import LIVE_LEADS, AssignedBy, Lead, LeadSignal, LeadState
 from sop.models.plans import (
     Enrollment,
@@ -19,6 +11,14 @@ from sop.models.plans import (
     SopStep,
     SopVersion,
     VersionState,
+)
+from sop.models.postings import (
+    MassSend,
+    MassState,
+    Posting,
+    PostingGuide,
+    PostingGuideState,
+    PostingState,
 )
 from sop.models.work import (
     TRANSITIONS,
@@ -39,10 +39,6 @@ __all__ = [
     "Appointment",
     "AppointmentState",
     "AssignedBy",
-    "Broadcast",
-    "BroadcastGuide",
-    "BroadcastGuideState",
-    "BroadcastState",
     "Carrier",
     "CouponIssue",
     "Digest",
@@ -56,6 +52,10 @@ __all__ = [
     "LeadState",
     "MassSend",
     "MassState",
+    "Posting",
+    "PostingGuide",
+    "PostingGuideState",
+    "PostingState",
     "Reach",
     "Sop",
     "SopStep",

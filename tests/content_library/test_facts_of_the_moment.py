@@ -11,11 +11,15 @@ from bot.clock import at
 from bot.crm.models import Cart, Coupon, FestivalDay, Guide, PointsChange, SourceEvent
 from bot.crm.prices import write
 from content_library import placeholders
+from content_library.models import CouponTemplate
 from sop.models import Appointment, CouponIssue
 from tests.factories import TODAY, Make
 from tests.sop.work import step_of, task_of
 
-SAID = "{优惠券码}|{优惠券面额}|{优惠券到期日}|{到期积分}|{积分到期日}|{购物车商品}|{预约时间}"
+SAID = (
+    "{优惠券码}|{优惠券面额}|{优惠券门槛}|{优惠券到期日}"
+    "|{到期积分}|{积分到期日}|{购物车商品}|{预约时间}"
+)
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def test_what_is_due_first_is_spoken_of(session, contact):
         )
     )
     assert said(session, contact) == (
-        "SOON|0.50 元|11月30日|1,200|12月31日|星芒对戒|11月28日（周六）15:00"
+        "SOON|0.50 元|使用规则以券面为准|11月30日|1,200|12月31日|星芒对戒|11月28日（周六）15:00"
     )
 
 
@@ -119,6 +123,21 @@ def test_the_coupon_of_todays_task_goes_before_one_that_ends_sooner(session, con
     coupon(session, contact, "DGTODAY", days=30, issuer="daogou", issued_on=TODAY)
     coupon(session, contact, "DGOLD", days=2, issuer="daogou", issued_on=TODAY - timedelta(days=9))
     assert said(session, contact, "{优惠券码}") == "DGTODAY"
+
+
+@pytest.mark.parametrize(("least", "rule"), [(200_000, "满 2,000 元可用"), (0, "不限消费金额")])
+def test_a_coupon_says_from_how_much_on_it_is_good(session, contact, least, rule):
+    given = {"title": "生日礼券", "value_fen": 20_000, "valid_days": 30}
+    session.add(CouponTemplate(name="生日礼券", least_spend_fen=least, **given))
+    coupon(session, contact, "DG1", days=30, issuer="daogou", template="生日礼券")
+    assert said(session, contact, "{优惠券面额}礼券，{优惠券门槛}") == f"200 元礼券，{rule}"
+
+
+def test_a_coupon_of_the_mall_makes_no_rule_of_ours(session, contact):
+    given = {"title": "生日礼券", "value_fen": 20_000, "valid_days": 30}
+    session.add(CouponTemplate(name="生日礼券", least_spend_fen=200_000, **given))
+    coupon(session, contact, "MALL1", days=30, template="生日礼券")
+    assert said(session, contact, "{优惠券门槛}") == "使用规则以券面为准"
 
 
 def test_a_task_that_was_carried_over_names_its_own_coupon(session, contact):
@@ -140,7 +159,7 @@ def test_a_cart_that_was_bought_is_not_spoken_of(session, make, contact):
 
 def test_without_any_of_it_the_sentence_stays_one(session, contact):
     assert said(session, contact, "送您一张{优惠券面额}礼券，{优惠券到期日}前可用") == (
-        "送您一张专属礼券，到期日前可用"
+        "送您一张专属礼券，券面日期前可用"
     )
 
 

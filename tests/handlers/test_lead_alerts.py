@@ -8,13 +8,20 @@ import pytest
 from sqlalchemy import select, update
 
 from bot.clock import at, business_day
-from bot.crm.models import ContactActivity, Guide, KfMessage, Operator, OptOut, Store
+from bot.crm.models import (
+    ContactActivity,
+    Guide,
+    KfMessage,
+    Operator,
+    OptOut,
+    Store,
+)
 from bot.db import transaction
 from bot.outbox import Outbox
 from handlers import lead_alerts
 from handlers.events.kf import kf_arrived
 from sop import lead_assignment, lead_views, leads
-from sop.models import Lead
+from sop.models import Lead, LeadSignal
 from tests.factories import Make
 from tests.talk import CUSTOMER, GUIDE, KFID, Talk, rows, talk
 
@@ -235,3 +242,75 @@ def test_a_stranger_comes_with_a_way_to_reach_her(talk: Talk, noon: datetime) ->
     _asks(talk, _contact(talk, is_friend=False), noon)
     [(_, said)] = _tell(talk, noon)
     assert "还不是您的好友，请向店长或总部要联系方式" in said
+
+
+def test_a_lead_she_was_told_of_is_told_again_when_the_customer_asks_for_a_person(
+    talk: Talk, noon: datetime
+) -> None:
+    contact_id = _contact(talk)
+    _cold(talk, contact_id, noon)
+    assert len(_tell(talk, noon + timedelta(hours=1))) == 1
+
+    later = noon + timedelta(hours=5)
+    _asks(talk, contact_id, later)
+    [(who, said)] = _tell(talk, later)
+
+    assert who == GUIDE
+    assert said.startswith("有客户意向强，请尽快联系：")
+    # The same wish in other words a minute later is no news.
+    _asks(talk, contact_id, later + timedelta(minutes=1), "定制要多久")
+    assert _tell(talk, later + timedelta(minutes=2)) == []
+
+
+def test_a_lead_she_had_been_in_touch_with_waits_again_when_the_customer_asks(
+    talk: Talk, noon: datetime
+) -> None:
+    contact_id = _contact(talk)
+    lead_id = _asks(talk, contact_id, noon) or 0
+    _tell(talk, noon)
+    with transaction(talk.sessions) as session:
+        leads.touch(session, lead_id, noon, guide_id=talk.guide_id)
+
+    later = noon + timedelta(hours=2)
+    _asks(talk, contact_id, later, "定制的事想再问问")
+
+    assert [who for who, _ in _tell(talk, later)] == [GUIDE]
+    [lead] = rows(talk.sessions, select(Lead))
+    assert (lead.state, lead.assigned_at) == ("assigned", later)
+
+
+def test_a_lead_that_grows_hot_by_what_she_does_is_told_at_once(talk: Talk, noon: datetime) -> None:
+    contact_id = _contact(talk)
+    _cold(talk, contact_id, noon)
+    assert len(_tell(talk, noon + timedelta(hours=1))) == 1
+    with transaction(talk.sessions) as session:
+        [lead_id] = session.scalars(select(Lead.id))
+        seen = {"lead_id": lead_id, "behavior": "cart", "text": "加购了 对戒", "seen_at": noon}
+        session.add_all(LeadSignal(**seen, score=30, dedupe_key=f"cart:{n}") for n in range(2))
+        leads.raise_due(session, business_day(noon), noon + timedelta(hours=2))
+    assert [who for who, _ in _tell(talk, noon + timedelta(hours=2))] == [GUIDE]
+    assert _tell(talk, noon + timedelta(hours=3)) == []
+
+
+def test_a_guide_is_not_alerted_of_what_she_wrote_herself(talk: Talk, noon: datetime) -> None:
+    contact_id = _contact(talk)
+    with transaction(talk.sessions) as session:
+        leads.raise_intent(
+            session,
+            contact_id,
+            "定制",
+            "想定制",
+            noon,
+            dedupe_key="guide",
+            heard_by=talk.guide_id,
+        )
+    assert _tell(talk, noon) == []
+
+
+def test_a_managers_own_untouched_lead_is_hqs_to_hear_of(talk: Talk, noon: datetime) -> None:
+    with transaction(talk.sessions) as session:
+        session.get_one(Guide, talk.guide_id).is_manager = True
+        session.add(Operator(username="hq", name="总部", userid="liuyang"))
+    _asks(talk, _contact(talk), noon)
+    _tell(talk, noon)
+    assert [who for who, _ in _tell(talk, noon + timedelta(hours=4))] == ["liuyang"]

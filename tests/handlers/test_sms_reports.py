@@ -57,7 +57,10 @@ def refused(bot: Bot, contact_id: int) -> list[str]:
         return [one.channel for one in opt_outs.of(session, contact_id)]
 
 
-@pytest.mark.parametrize("words", ["TD", "ｔｄ", "退订", " N "])
+@pytest.mark.parametrize(
+    "words",
+    ["TD", "ｔｄ", "退订", " N ", "r。", "回复R", "拒收", "请不要再发了", "不想再收到短信"],
+)
 def test_td_is_a_refusal_of_sms_and_of_nothing_else(client, bot, contact_id, words):
     for _ in range(2):
         assert post(client, bot, reply(words, reply_id="r1")).status_code == 200

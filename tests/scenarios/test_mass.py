@@ -13,7 +13,7 @@ from bot.errors import WeComUnavailable
 from bot.outbox import Outbox
 from bot.sandbox import actors, knobs, mass_actors
 from handlers import timetable
-from sop.models import Broadcast, BroadcastGuide, MassSend, Task, Touch
+from sop.models import MassSend, Posting, PostingGuide, Task, Touch
 from tests.bot.sandbox.conftest import PNG
 from tests.scenarios.packs import SMALL, pack, sop, step
 from tests.world import TODAY, World
@@ -51,7 +51,7 @@ def _at_ten(world: World) -> None:
 
 def _ask(world: World) -> int:
     world.settle()
-    job = f"broadcast_results_{11}"
+    job = f"posting_results_{11}"
     return timetable.run_now(world.bot, job, world.today())
 
 
@@ -236,7 +236,7 @@ def test_a_moment_is_made_for_all_guides_and_known_when_they_publish(world: Worl
     mass_actors.publish_moment(world.town, "wangfang")
     assert _ask(world) == 1
     assert _ask(world) == 0
-    states = world.scalars(select(BroadcastGuide.state).order_by(BroadcastGuide.guide_id))
+    states = world.scalars(select(PostingGuide.state).order_by(PostingGuide.guide_id))
     assert sorted(states) == ["asked", "asked", "published"]
     assert world.scalars(select(Task)) == []
     world.night(TODAY + 2 * D)
@@ -262,7 +262,7 @@ def test_a_moment_shows_its_pictures_and_waits_for_a_wecom_that_is_away(world: W
     mass_actors.publish_moment(world.town, "wangfang")
     [published] = world.effects("moment_published")
     assert [one["msgtype"] for one in published.payload["attachments"]] == ["image"]
-    assert world.scalars(select(Broadcast.error)) == [None]
+    assert world.scalars(select(Posting.error)) == [None]
 
 
 def test_a_moment_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
@@ -273,8 +273,8 @@ def test_a_moment_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
     for _ in range(3):
         world.pass_time(minutes=6)
     assert len(world.effects("moment_created")) == 1
-    [broadcast] = world.scalars(select(Broadcast))
-    assert broadcast.moment_id is not None
+    [posting] = world.scalars(select(Posting))
+    assert posting.moment_id is not None
 
 
 def test_a_group_message_goes_to_each_guide_with_her_name(world: World) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from bot.clock import SHANGHAI
 from content_library.models import CouponTemplate, TalkingPoint
-from content_library.placeholders import PLACEHOLDERS, names
+from content_library.placeholders import PLACEHOLDERS, PlaceholderFacts, fill, names
 from handlers import brand_pack
 from handlers.brand_pack import reading, sample, starter
 from sop import step_kinds
@@ -211,7 +211,49 @@ def test_every_placeholder_is_known_and_every_variant_is_its_own_sentence() -> N
 
 
 def test_a_machine_says_how_to_stop_it() -> None:
-    assert all(one["text"].endswith("退订回T") for one in pack()["sms_templates"])
+    assert all(one["text"].endswith("拒收请回复R") for one in pack()["sms_templates"])
+
+
+def test_a_sentence_about_a_coupon_says_from_how_much_on_it_is_good() -> None:
+    lone = [text for text in words() if "{优惠券面额}" in text and "{优惠券门槛}" not in text]
+    assert lone == []
+
+
+def test_sentences_read_well_when_nothing_is_known_of_the_customer() -> None:
+    nobody = PlaceholderFacts()
+    filled = [fill(text, nobody) for text in words()]
+    clumsy = re.compile("是(?:到店前|我把定位|约好的)|[，。：]{2}|的的|这件宝贝这件|{|}|None|您您")
+    assert [text for text in filled if clumsy.search(text)] == []
+
+
+def test_what_may_be_said_late_names_no_yesterday_and_no_tomorrow() -> None:
+    points = {point["name"]: point["variants"] for point in pack()["talking_points"]}
+    late = [
+        text
+        for _, step in steps()
+        if step.get("if_missed") != "drop" and "talking_point" in step
+        for text in points[step["talking_point"]]
+        if re.search("昨天|明天|刚才|刚刚", text)
+    ]
+    assert late == []
+
+
+def test_care_half_a_year_later_does_not_name_what_may_have_been_bought_since() -> None:
+    points = {point["name"]: point["variants"] for point in pack()["talking_points"]}
+    found = [
+        text
+        for sop, step in steps()
+        if step["day"] >= 90 or sop["trigger"]["kind"] == "purchase_anniversary"
+        for text in points.get(step.get("talking_point"), [])
+        if "{上次购买" in text
+    ]
+    assert found == []
+
+
+def test_the_words_of_womens_day_fit_a_man_who_bought_for_her_too() -> None:
+    points = {point["name"]: point["variants"] for point in pack()["talking_points"]}
+    for name in ("三八前·犒赏自己", "三八·祝福"):
+        assert all(re.search("她|家里|太太", text) for text in points[name]), name
 
 
 def test_nothing_of_the_starter_lies_unused_or_overwrites_the_sample() -> None:

@@ -76,7 +76,7 @@ def test_the_glossary_names_every_table_of_the_book() -> None:
         "TimelineEntry", "KfAccount", "KfMessage", "Inbox", "Outbox", "JobRun",
         "PurchaseMove", "Cart", "CartChange", "PointsChange", "Coupon", "CouponTemplate",
         "CouponIssue", "Visit", "MaterialView", "ContactActivity", "MemberMerge", "OptOut",
-        "Lead", "LeadSignal", "Appointment", "MassSend", "Broadcast", "ChannelTemplate",
+        "Lead", "LeadSignal", "Appointment", "MassSend", "Posting", "ChannelTemplate",
         "FestivalDay", "FestivalRule", "CalendarDay", "GuideDayOff", "BrandPrice",
     }  # fmt: skip
     classes = {mapper.class_.__name__ for mapper in Base.registry.mappers}

@@ -176,6 +176,7 @@ def test_the_till_gets_the_numbers_since_a_day(session, make, step):
     coupon_sends.issue_for_open(session, TODAY, NOW)
     [number] = results.numbers(session, TODAY)
     assert (number.member_no, number.state, number.value_fen) == ("M1", "issued", 20_000)
+    assert number.least_spend_fen == 0
     assert results.numbers(session, TODAY + timedelta(days=1)) == []
 
 

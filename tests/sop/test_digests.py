@@ -15,7 +15,7 @@ from bot.clock import at
 from bot.crm.models import Brand
 from bot.outbox import Outbox
 from bot.settings import Settings
-from sop import broadcasts, digests
+from sop import digests, postings
 from sop.models import Digest
 from tests.fixtures_db import counting
 from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
@@ -193,7 +193,7 @@ def test_what_a_guide_confirms_or_publishes_is_one_line_of_her_card(
     moment = {"day": 0, "kind": "moment", "title": "动态", "talking_point": words}
     publish(session, spec("动态", {"kind": "every", "each": "day"}, moment))
     night(session)
-    broadcasts.plan(session, TODAY, DAWN)
+    postings.plan(session, TODAY, DAWN)
     assert digests.prepare(session, TODAY, DAWN, settings) == 3
     session.commit()
     by_guide = {row.members[0]: body["template_card"] for row, body in sent(session)}

@@ -190,3 +190,44 @@ def test_giving_to_many_takes_as_many_statements_as_to_one(session, make, engine
         return seen.count
 
     assert counted(1) == counted(60)
+
+
+def test_the_lead_of_a_guide_who_left_goes_to_whoever_is_responsible_now(session, make):
+    guide, heir = make.guide(), make.guide()
+    contact = make.contact(guide)
+    lead = lead_of(session, contact)
+    leads.touch(session, lead.id, NOW)
+    guide.is_active = False
+    make.follow(heir, contact)
+    contact.guide_id = heir.id
+    session.flush()
+
+    leads.raise_due(session, TODAY, NOW + timedelta(hours=1))
+
+    session.refresh(lead)
+    assert (lead.guide_id, lead.state, lead.alerted_at) == (heir.id, "assigned", None)
+
+
+def test_a_stranger_who_becomes_a_friend_of_another_guide_takes_her_lead_along(session, make):
+    guide, friend = make.guide(), make.guide()
+    contact = pos_only(make)
+    lead = lead_of(session, contact)
+    first = guide if lead.guide_id == guide.id else friend
+    second = friend if first is guide else guide
+    make.follow(second, contact)
+    contact.guide_id = second.id
+    session.flush()
+
+    leads.raise_due(session, TODAY, NOW + timedelta(hours=1))
+    session.refresh(lead)
+    assert (lead.guide_id, lead.assigned_by) == (second.id, "relation")
+
+
+def test_a_lead_that_a_person_gave_away_stays_where_it_is(session, make):
+    guide, taker = make.guide(), make.guide()
+    contact = make.contact(guide)
+    lead = lead_of(session, contact)
+    lead_assignment.give(session, lead.id, taker.id, NOW)
+    leads.raise_due(session, TODAY, NOW + timedelta(hours=1))
+    session.refresh(lead)
+    assert (lead.guide_id, lead.assigned_by) == (taker.id, "person")

@@ -13,8 +13,8 @@ from bot.clock import at
 from bot.crm.models import Brand, GuideDayOff
 from bot.db import Base
 from handlers.timetable import NIGHTLY
-from sop import broadcasts, leads, planning, preview, versions
-from sop.models import Broadcast, Enrollment, Reach
+from sop import leads, planning, postings, preview, versions
+from sop.models import Enrollment, Posting, Reach
 from tests.sop import facts
 from tests.sop.plans import TODAY, publish, spec, step, tasks
 
@@ -119,7 +119,7 @@ def _live(session, sop_id):
                 leads.raise_due(session, day, now)
             work(session, day)
         planning.plan(session, day, now)
-        broadcasts.plan(session, day, now)
+        postings.plan(session, day, now)
         ours = {e.id for e in session.scalars(select(Enrollment).filter_by(sop_id=sop_id))}
         planned = [t for t in tasks(session, day=day) if t.enrollment_id in ours]
         found.append(
@@ -127,7 +127,7 @@ def _live(session, sop_id):
                 Counter(t.kind for t in planned),
                 len({t.guide_id for t in planned if t.guide_id is not None}),
                 session.scalar(
-                    select(func.count()).where(Broadcast.sop_id == sop_id, Broadcast.due_on == day)
+                    select(func.count()).where(Posting.sop_id == sop_id, Posting.due_on == day)
                 ),
             )
         )
@@ -170,7 +170,7 @@ def _happens(session, plan):
 def test_the_nights_do_what_the_preview_said(brand, seed):
     plan = _plan(Random(seed))
     foreseen, lived, said = _happens(brand, plan)
-    told = [(one.by_kind, one.guides, one.broadcasts) for one in foreseen.days]
+    told = [(one.by_kind, one.guides, one.postings) for one in foreseen.days]
     assert told == [(dict(kinds), guides, asked) for kinds, guides, asked in lived]
     assert foreseen.change.added == len(said)
     assert (foreseen.change.gone, foreseen.change.same) == (0, 0)

@@ -267,9 +267,9 @@ def shelf(session, make):
 def test_what_cannot_go_with_words_for_everybody_is_refused_while_saving(
     session, shelf, trigger, change, field, words
 ):
-    plan = spec("播送", trigger, step("甲", talking_point="大家好", **change))
+    plan = spec("发布计划", trigger, step("甲", talking_point="大家好", **change))
     with pytest.raises(UserError) as error:
-        versions.save_draft(session, "播送", plan, "hq")
+        versions.save_draft(session, "发布计划", plan, "hq")
     assert words in error.value.message_zh
     assert error.value.field == f"steps.0.{field}"
     assert session.scalars(select(SopVersion)).all() == []
@@ -284,8 +284,8 @@ def test_what_cannot_go_with_words_for_everybody_is_refused_while_saving(
     ],
 )
 def test_what_can_go_along_is_saved(session, shelf, trigger, change):
-    plan = spec("播送", trigger, step("甲", talking_point="大家好", **change))
-    draft = versions.save_draft(session, "播送", plan, "hq")
+    plan = spec("发布计划", trigger, step("甲", talking_point="大家好", **change))
+    draft = versions.save_draft(session, "发布计划", plan, "hq")
     [saved] = versions.spec_of(session, draft.id)["steps"]
     assert saved.items() >= {key: value for key, value in change.items() if key != "kind"}.items()
 

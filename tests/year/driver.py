@@ -36,11 +36,11 @@ _ROWS = text(
     WHERE t.due_on >= :since
     """
 )
-_BROADCASTS = text(
+_POSTINGS = text(
     """
-    SELECT sop.name AS sop, s.title AS step, b.due_on
-    FROM broadcast b JOIN sop ON sop.id = b.sop_id JOIN sop_step s ON s.id = b.step_id
-    WHERE b.due_on = :day
+    SELECT sop.name AS sop, s.title AS step, p.due_on
+    FROM posting p JOIN sop ON sop.id = p.sop_id JOIN sop_step s ON s.id = p.step_id
+    WHERE p.due_on = :day
     """
 )
 #: (person, SOP, step, day 0)
@@ -175,18 +175,18 @@ class Driver:
             if task.due_on >= since
         }  # fmt: skip
 
-    def broadcasts(self, day: date) -> set[tuple[str, str, date]]:
+    def postings(self, day: date) -> set[tuple[str, str, date]]:
         """Moments and group messages the product planned for `day`."""
         with self.sessions() as session:
-            rows = session.execute(_BROADCASTS, {"day": day}).all()
+            rows = session.execute(_POSTINGS, {"day": day}).all()
         return {(row.sop, row.step, row.due_on) for row in rows}
 
     def difference(self, day: date) -> str | None:
-        """The first task or broadcast on which the two do not agree; None: they agree."""
+        """The first task or posting on which the two do not agree; None: they agree."""
         since = day - RECENT
         told = _first_difference(self.found(since), self.expected(since))
-        if told is None and self.broadcasts(day) != self.planner.moments(day):
-            told = f"broadcasts: {self.broadcasts(day) ^ self.planner.moments(day)}"
+        if told is None and self.postings(day) != self.planner.moments(day):
+            told = f"postings: {self.postings(day) ^ self.planner.moments(day)}"
         return None if told is None else f"{day}: {told}"
 
     def _key(self, task: Any) -> Key:

@@ -233,6 +233,6 @@ export class CustomerPhone {
 }
 
 function serviceWords(chat) {
-  if (chat.isNotice) return chat.kind === "sms" ? "回复 TD 退订" : "来自品牌公众号";
+  if (chat.isNotice) return chat.kind === "sms" ? "回复 R 拒收" : "来自品牌公众号";
   return ["智能助手为您服务", "智能助手为您服务", "正在为您转接同事，请稍等", "同事正在为您服务", ""][chat.state] || "官方客服";
 }

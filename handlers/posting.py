@@ -1,4 +1,4 @@
-"""Mass messages, group messages and moments go out when due (群发与播送); lost answers are found.
+"""What goes to many goes out when due (群发与发布计划); answers that were lost are found.
 
 None of the calls that make them may be repeated blindly: a second one would ask the guides twice.
 WeCom lists what it has, and ours is the one with our words that nobody of us has claimed yet.
@@ -29,7 +29,7 @@ from bot.wecom.messages import Image, Video
 from bot.wecom.moments import API as MOMENT_API
 from bot.wecom.moments import MomentAttachment
 from content_library.models import Material
-from sop import broadcast_sends, broadcasts, mass_sends
+from sop import mass_sends, posting_sends, postings
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _MOMENT_MADE_BY = timedelta(minutes=5)
 
 
 def send_due(bot: Bot) -> int:
-    """Ask WeCom for everything that is due by now; returns mass messages and broadcasts."""
+    """Ask WeCom for everything that is due by now; returns mass messages and postings."""
     count = 0
     while True:
         with transaction(bot.sessions) as session:
@@ -62,22 +62,22 @@ def send_due(bot: Bot) -> int:
         if not queued:
             break
     with bot.sessions() as session:
-        due = broadcast_sends.due(session, bot.clock.now())
+        due = posting_sends.due(session, bot.clock.now())
     for one in due:
         shown = _Shown([], [])
-        if one.kind == broadcasts.MOMENT:
+        if one.kind == postings.MOMENT:
             try:
                 shown = _upload(bot, one)
             except _SOON as error:
-                log.warning("broadcast=%d waits: %s", one.id, type(error).__name__)
+                log.warning("posting=%d waits: %s", one.id, type(error).__name__)
                 continue
         with transaction(bot.sessions) as session:
-            broadcast_sends.queue(session, one.id, bot.clock.now(), shown.pictures, shown.left_out)
+            posting_sends.queue(session, one.id, bot.clock.now(), shown.pictures, shown.left_out)
         count += 1
     return count
 
 
-def _upload(bot: Bot, due: broadcast_sends.Due) -> _Shown:
+def _upload(bot: Bot, due: posting_sends.Due) -> _Shown:
     """Upload what a moment shows: pictures and films; WeCom keeps them for moments only."""
     with bot.sessions() as session:
         found = session.scalars(
@@ -95,7 +95,7 @@ def _upload(bot: Bot, due: broadcast_sends.Due) -> _Shown:
         except _SOON:
             raise
         except (WeComError, UserError) as error:
-            log.warning("broadcast=%d material=%d left out: %s", due.id, material.id, error)
+            log.warning("posting=%d material=%d left out: %s", due.id, material.id, error)
             shown.left_out.append(material.name)
             continue
         is_film = material.kind == "video"
@@ -120,7 +120,7 @@ def _reconcile(bot: Bot, delivery: Delivery, chat_type: str) -> dict[str, Any] |
     ours = [one for one in listed if not one.creator and one.text == words]
     with bot.sessions() as session:
         ids = [one.msgid for one in ours]
-        known = mass_sends.known_msgids(session, ids) | broadcast_sends.known_ids(session, ids)
+        known = mass_sends.known_msgids(session, ids) | posting_sends.known_ids(session, ids)
     for one in ours:
         if one.msgid in known:
             continue
@@ -140,7 +140,7 @@ def reconcile_moment(bot: Bot, delivery: Delivery) -> dict[str, Any] | None:
         if not one.creator and one.text == words
     ]
     with bot.sessions() as session:
-        known = broadcast_sends.known_ids(session, ours)
+        known = posting_sends.known_ids(session, ours)
     fresh = [one for one in ours if one not in known]
     if fresh:
         return {"moment_id": fresh[0]}

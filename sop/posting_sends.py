@@ -1,4 +1,4 @@
-"""Broadcasts on their way (播送的去向): asked for at WeCom when due, published there by guides."""
+"""Postings on their way (发布计划的去向): asked for at WeCom when due, published by guides."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from bot.wecom.moments import MomentAttachment
 from content_library import materials, placeholders
 from content_library.models import Material
 from sop import mass, mass_sends, writing
-from sop.broadcasts import GROUP_MESSAGE, MOMENT, WATCHED_DAYS
-from sop.models import Broadcast, BroadcastGuide, BroadcastState, Sop, SopStep
+from sop.models import Posting, PostingGuide, PostingState, Sop, SopStep
+from sop.postings import GROUP_MESSAGE, MOMENT, WATCHED_DAYS
 from sop.quiet import QuietHours
 
 _PUBLISHED = text(
     """
-    UPDATE broadcast_guide AS bg SET state = 'published', published_at = :now
+    UPDATE posting_guide AS pg SET state = 'published', published_at = :now
     FROM guide AS g
-    WHERE g.id = bg.guide_id AND bg.broadcast_id = :id AND bg.state <> 'published'
+    WHERE g.id = pg.guide_id AND pg.posting_id = :id AND pg.state <> 'published'
       AND lower(g.userid) = ANY(:userids)
     """
 )
 _NOT_ASKED = text(
     """
-    UPDATE broadcast_guide AS bg SET state = 'missed', error = '企业微信没有通知到这位导购'
+    UPDATE posting_guide AS pg SET state = 'missed', error = '企业微信没有通知到这位导购'
     FROM guide AS g
-    WHERE g.id = bg.guide_id AND bg.broadcast_id = :id AND bg.state = 'asked'
+    WHERE g.id = pg.guide_id AND pg.posting_id = :id AND pg.state = 'asked'
       AND lower(g.userid) = ANY(:userids)
     """
 )
@@ -47,7 +47,7 @@ _NOT_ASKED = text(
 
 @dataclass(frozen=True)
 class Due:
-    """A broadcast that is due, and the materials that go with it."""
+    """A posting that is due, and the materials that go with it."""
 
     id: int
     kind: str
@@ -67,7 +67,7 @@ class WatchedMoment:
 class WatchedGroup:
     """A guide's group message that she may have sent."""
 
-    broadcast_id: int
+    posting_id: int
     guide_id: int
     msgid: str
 
@@ -78,66 +78,66 @@ def due(session: Session, now: datetime) -> list[Due]:
     if quiet.covers_moment(now):
         return []
     rows = session.execute(
-        select(Broadcast.id, Broadcast.kind, SopStep.material_ids)
-        .join(SopStep, SopStep.id == Broadcast.step_id)
-        .join(Sop, Sop.id == Broadcast.sop_id)
+        select(Posting.id, Posting.kind, SopStep.material_ids)
+        .join(SopStep, SopStep.id == Posting.step_id)
+        .join(Sop, Sop.id == Posting.sop_id)
         .where(
-            Broadcast.state == BroadcastState.WAITING,
-            Broadcast.due_at <= now,
-            Broadcast.due_at > now - timedelta(days=1),
+            Posting.state == PostingState.WAITING,
+            Posting.due_at <= now,
+            Posting.due_at > now - timedelta(days=1),
             Sop.is_paused.is_(False),
         )
-        .order_by(Broadcast.id)
+        .order_by(Posting.id)
     )
     return [Due(row.id, row.kind, tuple(row.material_ids)) for row in rows]
 
 
 def queue(
     session: Session,
-    broadcast_id: int,
+    posting_id: int,
     now: datetime,
     pictures: Sequence[MomentAttachment] = (),
     left_out: Sequence[str] = (),
 ) -> int:
-    """Ask WeCom for one broadcast, a moment with its `pictures`; returns the calls wanted.
+    """Ask WeCom for one posting, a moment with its `pictures`; returns the calls wanted.
 
-    `left_out` are names of materials that could not go with it. A broadcast is queued once:
+    `left_out` are names of materials that could not go with it. A posting is queued once:
     whoever comes second finds it queued.
     """
     found = session.execute(
-        select(Broadcast, SopStep.material_ids)
-        .join(SopStep, SopStep.id == Broadcast.step_id)
-        .where(Broadcast.id == broadcast_id, Broadcast.state == BroadcastState.WAITING)
-        .with_for_update(of=Broadcast)
+        select(Posting, SopStep.material_ids)
+        .join(SopStep, SopStep.id == Posting.step_id)
+        .where(Posting.id == posting_id, Posting.state == PostingState.WAITING)
+        .with_for_update(of=Posting)
     ).one_or_none()
     if found is None:
         return 0
-    broadcast, material_ids = found
+    posting, material_ids = found
     guides = session.execute(
         select(Guide.id, Guide.userid)
-        .join(BroadcastGuide, BroadcastGuide.guide_id == Guide.id)
-        .where(BroadcastGuide.broadcast_id == broadcast_id, Guide.is_active)
+        .join(PostingGuide, PostingGuide.guide_id == Guide.id)
+        .where(PostingGuide.posting_id == posting_id, Guide.is_active)
         .order_by(Guide.id)
     ).all()
     deadline = mass_sends.closes(now, QuietHours.parse(brand.settings(session).quiet_hours))
     try:
         if not guides:
             raise UserError("没有符合条件的导购")
-        if broadcast.kind == MOMENT:
-            drafts = [_moment(broadcast, [row.userid for row in guides], pictures, now, deadline)]
+        if posting.kind == MOMENT:
+            drafts = [_moment(posting, [row.userid for row in guides], pictures, now, deadline)]
         else:
             attachments, left_out = _ready(session, material_ids, now)
-            drafts = _group_messages(session, broadcast, attachments, guides, now, deadline)
+            drafts = _group_messages(session, posting, attachments, guides, now, deadline)
     except UserError as error:
-        _set(session, broadcast_id, BroadcastState.FAILED, error=error.message_zh)
+        _set(session, posting_id, PostingState.FAILED, error=error.message_zh)
         return 0
     note = f"素材「{'、'.join(left_out)}」没有带上" if left_out else None
-    _set(session, broadcast_id, BroadcastState.QUEUED, error=note)
+    _set(session, posting_id, PostingState.QUEUED, error=note)
     return len(outbox.add_many(session, drafts))
 
 
 def _moment(
-    broadcast: Broadcast,
+    posting: Posting,
     userids: Sequence[str],
     pictures: Sequence[MomentAttachment],
     now: datetime,
@@ -146,13 +146,13 @@ def _moment(
     return outbox.Draft(
         kind="moment",
         api=moments.API,
-        body=moments.moment_body(userids, broadcast.words, pictures),
-        dedupe_key=f"moment:{broadcast.id}",
+        body=moments.moment_body(userids, posting.words, pictures),
+        dedupe_key=f"moment:{posting.id}",
         not_before=now,
         deadline=deadline,
         # One after the other: then an answer that was lost can be found again.
         order_key="moment",
-        subject={"broadcast_id": broadcast.id, "words": moments.clipped(broadcast.words)},
+        subject={"posting_id": posting.id, "words": moments.clipped(posting.words)},
     )
 
 
@@ -166,7 +166,7 @@ def _ready(
 
 def _group_messages(
     session: Session,
-    broadcast: Broadcast,
+    posting: Posting,
     attachments: Sequence[Attachment],
     guides: Sequence[Row[*tuple[Any, ...]]],
     now: datetime,
@@ -175,18 +175,18 @@ def _group_messages(
     facts = mass.facts_of_guides(session, [row.id for row in guides], business_day(now))
     drafts = []
     for row in guides:
-        words = placeholders.fill(broadcast.words, facts[row.id])
+        words = placeholders.fill(posting.words, facts[row.id])
         drafts.append(
             outbox.Draft(
                 kind="group_message",
                 api=mass_calls.API,
                 body=mass_calls.group_message_body(row.userid, words, attachments),
-                dedupe_key=f"group_message:{broadcast.id}:{row.id}",
+                dedupe_key=f"group_message:{posting.id}:{row.id}",
                 not_before=now,
                 deadline=deadline,
                 order_key=f"mass:{row.id}",
                 subject={
-                    "broadcast_id": broadcast.id,
+                    "posting_id": posting.id,
                     "guide_id": row.id,
                     "userid": row.userid,
                     "words": mass_calls.clipped(words),
@@ -201,8 +201,8 @@ def moment_created(session: Session, delivery: Delivery) -> None:
     result = delivery.result or {}
     _set(
         session,
-        int(delivery.subject["broadcast_id"]),
-        BroadcastState.CREATED,
+        int(delivery.subject["posting_id"]),
+        PostingState.CREATED,
         jobid=result.get("jobid"),
         moment_id=result.get("moment_id"),
     )
@@ -211,14 +211,14 @@ def moment_created(session: Session, delivery: Delivery) -> None:
 def failed(session: Session, delivery: Delivery) -> None:
     """The moment was not made, or nobody knows whether it was."""
     reason = (delivery.last_error or "没有回应")[:300]
-    _set(session, int(delivery.subject["broadcast_id"]), BroadcastState.FAILED, error=reason)
+    _set(session, int(delivery.subject["posting_id"]), PostingState.FAILED, error=reason)
 
 
 def group_created(session: Session, delivery: Delivery) -> None:
     """WeCom asks one guide: keep the id of her message."""
     msgid = mass_calls.read_created(delivery.result or {}).msgid
     _set_guide(session, delivery, msgid=msgid, error=None)
-    _set(session, int(delivery.subject["broadcast_id"]), BroadcastState.CREATED)
+    _set(session, int(delivery.subject["posting_id"]), PostingState.CREATED)
 
 
 def group_failed(session: Session, delivery: Delivery) -> None:
@@ -230,12 +230,12 @@ def group_failed(session: Session, delivery: Delivery) -> None:
 def moments_to_watch(session: Session, day: date) -> list[WatchedMoment]:
     """The moments of the last days with guides who have not published."""
     rows = session.execute(
-        select(Broadcast.id, Broadcast.jobid, Broadcast.moment_id).where(
-            Broadcast.kind == MOMENT,
-            Broadcast.state == BroadcastState.CREATED,
-            Broadcast.due_on >= day - timedelta(days=WATCHED_DAYS),
-            select(BroadcastGuide.guide_id)
-            .where(BroadcastGuide.broadcast_id == Broadcast.id, BroadcastGuide.state == "asked")
+        select(Posting.id, Posting.jobid, Posting.moment_id).where(
+            Posting.kind == MOMENT,
+            Posting.state == PostingState.CREATED,
+            Posting.due_on >= day - timedelta(days=WATCHED_DAYS),
+            select(PostingGuide.guide_id)
+            .where(PostingGuide.posting_id == Posting.id, PostingGuide.state == "asked")
             .exists(),
         )
     )
@@ -245,48 +245,48 @@ def moments_to_watch(session: Session, day: date) -> list[WatchedMoment]:
 def groups_to_watch(session: Session, day: date) -> list[WatchedGroup]:
     """The group messages of the last days that their guides have not sent."""
     rows = session.execute(
-        select(BroadcastGuide.broadcast_id, BroadcastGuide.guide_id, BroadcastGuide.msgid)
-        .join(Broadcast, Broadcast.id == BroadcastGuide.broadcast_id)
+        select(PostingGuide.posting_id, PostingGuide.guide_id, PostingGuide.msgid)
+        .join(Posting, Posting.id == PostingGuide.posting_id)
         .where(
-            Broadcast.kind == GROUP_MESSAGE,
-            Broadcast.due_on >= day - timedelta(days=WATCHED_DAYS),
-            BroadcastGuide.state == "asked",
-            BroadcastGuide.msgid.is_not(None),
+            Posting.kind == GROUP_MESSAGE,
+            Posting.due_on >= day - timedelta(days=WATCHED_DAYS),
+            PostingGuide.state == "asked",
+            PostingGuide.msgid.is_not(None),
         )
-        .order_by(BroadcastGuide.broadcast_id, BroadcastGuide.guide_id)
+        .order_by(PostingGuide.posting_id, PostingGuide.guide_id)
     )
-    return [WatchedGroup(row.broadcast_id, row.guide_id, row.msgid) for row in rows]
+    return [WatchedGroup(row.posting_id, row.guide_id, row.msgid) for row in rows]
 
 
-def job_ended(session: Session, broadcast_id: int, job: moments.Job) -> None:
+def job_ended(session: Session, posting_id: int, job: moments.Job) -> None:
     """The background work on a moment is over: the moment's id, or why there is none."""
     if job.errcode or not job.moment_id:
         reason = f"企业微信没有创建朋友圈（{job.errcode}）"
-        _set(session, broadcast_id, BroadcastState.FAILED, error=reason)
+        _set(session, posting_id, PostingState.FAILED, error=reason)
         return
-    _set(session, broadcast_id, BroadcastState.CREATED, moment_id=job.moment_id)
+    _set(session, posting_id, PostingState.CREATED, moment_id=job.moment_id)
     if job.invalid_users:
         userids = [one.lower() for one in job.invalid_users]
-        writing.rows(session, _NOT_ASKED, {"id": broadcast_id, "userids": userids})
+        writing.rows(session, _NOT_ASKED, {"id": posting_id, "userids": userids})
 
 
-def published(session: Session, broadcast_id: int, userids: Sequence[str], now: datetime) -> int:
+def published(session: Session, posting_id: int, userids: Sequence[str], now: datetime) -> int:
     """These guides have published; returns those newly known."""
-    given = {"id": broadcast_id, "userids": [one.lower() for one in userids], "now": now}
+    given = {"id": posting_id, "userids": [one.lower() for one in userids], "now": now}
     return writing.rows(session, _PUBLISHED, given)
 
 
 def known_ids(session: Session, ids: Sequence[str]) -> set[str]:
-    """Which of WeCom's ids of moments and group messages belong to broadcasts we know already."""
-    moment_ids = session.scalars(select(Broadcast.moment_id).where(Broadcast.moment_id.in_(ids)))
-    msgids = session.scalars(select(BroadcastGuide.msgid).where(BroadcastGuide.msgid.in_(ids)))
+    """Which of WeCom's ids of moments and group messages belong to postings we know already."""
+    moment_ids = session.scalars(select(Posting.moment_id).where(Posting.moment_id.in_(ids)))
+    msgids = session.scalars(select(PostingGuide.msgid).where(PostingGuide.msgid.in_(ids)))
     return {one for one in [*moment_ids, *msgids] if one is not None}
 
 
-def _set(session: Session, broadcast_id: int, state: BroadcastState, **values: Any) -> None:
+def _set(session: Session, posting_id: int, state: PostingState, **values: Any) -> None:
     session.execute(
-        update(Broadcast)
-        .where(Broadcast.id == broadcast_id)
+        update(Posting)
+        .where(Posting.id == posting_id)
         .values(state=state, **values)
         .execution_options(synchronize_session=False)
     )
@@ -294,10 +294,10 @@ def _set(session: Session, broadcast_id: int, state: BroadcastState, **values: A
 
 def _set_guide(session: Session, delivery: Delivery, **values: Any) -> None:
     session.execute(
-        update(BroadcastGuide)
+        update(PostingGuide)
         .where(
-            BroadcastGuide.broadcast_id == int(delivery.subject["broadcast_id"]),
-            BroadcastGuide.guide_id == int(delivery.subject["guide_id"]),
+            PostingGuide.posting_id == int(delivery.subject["posting_id"]),
+            PostingGuide.guide_id == int(delivery.subject["guide_id"]),
         )
         .values(**values)
         .execution_options(synchronize_session=False)

@@ -16,8 +16,8 @@ from bot.crm.models import CalendarDay
 from bot.outbox import CallState, Delivery, Outbox, delivery
 from bot.wecom.messages import Image
 from bot.wecom.moments import Job
-from sop import broadcast_sends, broadcasts, versions
-from sop.models import Broadcast, BroadcastGuide, MassSend, Reach, Sop, SopStep, Task
+from sop import posting_sends, postings, versions
+from sop.models import MassSend, Posting, PostingGuide, Reach, Sop, SopStep, Task
 from tests.factories import TODAY, Make
 from tests.fixtures_db import counting
 from tests.sop.plans import spec
@@ -34,7 +34,7 @@ def make(make: Make) -> Make:
 
 
 def _publish(session: Session, trigger: dict[str, Any], *steps: dict[str, Any], **more: Any) -> Any:
-    plan = spec("播送", trigger, *steps, **more)
+    plan = spec("发布计划", trigger, *steps, **more)
     draft = versions.save_draft(session, plan["name"], plan, "test")
     versions.publish(session, draft.sop_id, Reach.NEW_ONLY, "test", at(date(2026, 1, 1), 12))
     session.flush()
@@ -50,19 +50,19 @@ def _group(day: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def _plan(session: Session, day: date = TODAY) -> int:
-    return broadcasts.plan(session, day, at(day, 2, 10))
+    return postings.plan(session, day, at(day, 2, 10))
 
 
 def _days(session: Session) -> list[date]:
-    return list(session.scalars(select(Broadcast.due_on).order_by(Broadcast.due_on)))
+    return list(session.scalars(select(Posting.due_on).order_by(Posting.due_on)))
 
 
 def _asked(session: Session) -> list[int]:
-    return list(session.scalars(select(BroadcastGuide.guide_id).order_by(BroadcastGuide.guide_id)))
+    return list(session.scalars(select(PostingGuide.guide_id).order_by(PostingGuide.guide_id)))
 
 
-def _one(session: Session) -> Broadcast:
-    query = select(Broadcast).execution_options(populate_existing=True)
+def _one(session: Session) -> Posting:
+    query = select(Posting).execution_options(populate_existing=True)
     return session.scalars(query).one()
 
 
@@ -83,7 +83,7 @@ def test_a_day_has_one_moment_and_a_second_night_adds_none(session: Session, mak
     _publish(session, EVERY_DAY, _moment(at="10:00"))
     assert _plan(session) > 0
     assert _plan(session) == 0
-    today = session.scalars(select(Broadcast).where(Broadcast.due_on == TODAY)).one()
+    today = session.scalars(select(Posting).where(Posting.due_on == TODAY)).one()
     assert (today.kind, today.due_at, today.words) == (
         "moment",
         at(TODAY, 10),
@@ -116,7 +116,7 @@ def test_a_missed_day_is_dropped_or_made_up_for_as_the_step_says(
     _publish(session, once, _moment(if_missed=if_missed))
     _plan(session)
     assert _days(session) == days
-    assert [one.due_at for one in session.scalars(select(Broadcast))] == [at(TODAY, 10)] * len(days)
+    assert [one.due_at for one in session.scalars(select(Posting))] == [at(TODAY, 10)] * len(days)
     assert _plan(session, TODAY + D) == 0
 
 
@@ -132,7 +132,7 @@ def test_of_several_days_that_meet_on_one_only_the_newest_goes(
 
 def test_a_publication_does_not_wake_the_days_before_it(session: Session, make: Make) -> None:
     make.guide()
-    draft = versions.save_draft(session, "播送", spec("播送", EVERY_DAY, _moment()), "test")
+    draft = versions.save_draft(session, "发布计划", spec("发布计划", EVERY_DAY, _moment()), "test")
     versions.publish(session, draft.sop_id, Reach.NEW_ONLY, "test", at(TODAY, 1))
     _plan(session)
     assert min(_days(session)) >= TODAY
@@ -143,7 +143,7 @@ def test_weeks_months_and_steps_before_the_day(session: Session, make: Make) -> 
     week = {"kind": "every", "each": "week", "weekday": TODAY.isoweekday()}
     _publish(session, week, _group(if_missed="drop"), _moment(-1, if_missed="drop"))
     _plan(session)
-    assert [(one.kind, one.due_on) for one in session.scalars(select(Broadcast))] == [
+    assert [(one.kind, one.due_on) for one in session.scalars(select(Posting))] == [
         ("group_message", TODAY)
     ]
     _plan(session, TODAY + 6 * D)
@@ -161,8 +161,8 @@ def test_a_step_for_workdays_is_moved_or_dropped_on_a_holiday(session: Session, 
     assert _one(session).due_on == monday
     assert _one(session).due_at == at(monday + D, 10)
     assert _plan(session, monday + 2 * D) == 0
-    session.query(BroadcastGuide).delete()
-    session.query(Broadcast).delete()
+    session.query(PostingGuide).delete()
+    session.query(Posting).delete()
     session.query(SopStep).update({"if_missed": "drop"})
     assert [_plan(session, monday + n * D) for n in range(3)] == [0, 0, 0]
 
@@ -174,8 +174,8 @@ def test_quiet_hours_move_it_and_the_morning_tells_of_it_on_its_day(
     _publish(session, EVERY_DAY, _moment(at="22:00", if_missed="drop"))
     _plan(session)
     assert _one(session).due_at == at(TODAY + D, 9)
-    assert broadcasts.lines_for(session, guide.id, TODAY) == []
-    assert broadcasts.lines_for(session, guide.id, TODAY + D) == ["朋友圈 1 条待发表"]
+    assert postings.lines_for(session, guide.id, TODAY) == []
+    assert postings.lines_for(session, guide.id, TODAY + D) == ["朋友圈 1 条待发表"]
 
 
 def test_paused_and_unpublished_sops_say_nothing(session: Session, make: Make) -> None:
@@ -204,15 +204,15 @@ def test_a_moment_is_one_call_for_all_guides(session: Session, make: Make) -> No
     make.guide(userid="b")
     _publish(session, EVERY_DAY, _moment(if_missed="drop"))
     _plan(session)
-    assert broadcast_sends.due(session, at(TODAY, 9, 59)) == []
-    [due] = broadcast_sends.due(session, at(TODAY, 10))
+    assert posting_sends.due(session, at(TODAY, 9, 59)) == []
+    [due] = posting_sends.due(session, at(TODAY, 10))
     pictures = [Image(media_id="W1")]
-    assert broadcast_sends.queue(session, due.id, at(TODAY, 10), pictures) == 1
-    assert broadcast_sends.queue(session, due.id, at(TODAY, 10), pictures) == 0
+    assert posting_sends.queue(session, due.id, at(TODAY, 10), pictures) == 1
+    assert posting_sends.queue(session, due.id, at(TODAY, 10), pictures) == 0
     [call] = _calls(session)
     assert call["visible_range"]["sender_list"]["user_list"] == ["a", "b"]
     assert call["attachments"][0]["image"]["media_id"] == "W1"
-    assert broadcast_sends.due(session, at(TODAY, 10)) == []
+    assert posting_sends.due(session, at(TODAY, 10)) == []
 
 
 def test_a_group_message_is_a_call_for_each_guide_with_her_name(
@@ -223,16 +223,16 @@ def test_a_group_message_is_a_call_for_each_guide_with_her_name(
     make.guide(store, name="刘洋", userid="b")
     _publish(session, EVERY_DAY, _group(if_missed="drop"))
     _plan(session)
-    [due] = broadcast_sends.due(session, at(TODAY, 10))
-    assert broadcast_sends.queue(session, due.id, at(TODAY, 10)) == 2
+    [due] = posting_sends.due(session, at(TODAY, 10))
+    assert posting_sends.queue(session, due.id, at(TODAY, 10)) == 2
     calls = _calls(session)
     assert [(one["sender"], one["text"]["content"]) for one in calls] == [
         ("a", "我是王芳，周三南京路店见"),
         ("b", "我是刘洋，周三南京路店见"),
     ]
     result = {"msgid": "msg1", "fail_list": []}
-    broadcast_sends.group_created(session, _ended(session, CallState.DONE, result))
-    [watched] = broadcast_sends.groups_to_watch(session, TODAY)
+    posting_sends.group_created(session, _ended(session, CallState.DONE, result))
+    [watched] = posting_sends.groups_to_watch(session, TODAY)
     assert watched.msgid == "msg1"
 
 
@@ -241,13 +241,13 @@ def test_nothing_is_asked_for_at_night(session: Session, make: Make, hour: int) 
     make.guide()
     _publish(session, EVERY_DAY, _moment(if_missed="drop"))
     _plan(session, TODAY - D)
-    assert broadcast_sends.due(session, at(TODAY, hour)) == []
+    assert posting_sends.due(session, at(TODAY, hour)) == []
 
 
 def test_without_guides_it_fails_and_says_so(session: Session, make: Make) -> None:
     _publish(session, EVERY_DAY, _moment(if_missed="drop"))
     _plan(session)
-    assert broadcast_sends.queue(session, _one(session).id, at(TODAY, 10)) == 0
+    assert posting_sends.queue(session, _one(session).id, at(TODAY, 10)) == 0
     assert (_one(session).state, _one(session).error) == ("failed", "没有符合条件的导购")
 
 
@@ -255,42 +255,42 @@ def _created(session: Session, make: Make, *userids: str) -> tuple[int, Sequence
     guides = [make.guide(userid=userid) for userid in userids]
     _publish(session, EVERY_DAY, _moment(if_missed="drop"))
     _plan(session)
-    broadcast_id = _one(session).id
-    broadcast_sends.queue(session, broadcast_id, at(TODAY, 10))
-    broadcast_sends.moment_created(session, _ended(session, CallState.DONE, {"jobid": "job1"}))
-    return broadcast_id, guides
+    posting_id = _one(session).id
+    posting_sends.queue(session, posting_id, at(TODAY, 10))
+    posting_sends.moment_created(session, _ended(session, CallState.DONE, {"jobid": "job1"}))
+    return posting_id, guides
 
 
 def test_a_moment_is_watched_until_all_have_published(session: Session, make: Make) -> None:
-    broadcast_id, guides = _created(session, make, "a", "b", "ghost")
-    [watched] = broadcast_sends.moments_to_watch(session, TODAY)
+    posting_id, guides = _created(session, make, "a", "b", "ghost")
+    [watched] = posting_sends.moments_to_watch(session, TODAY)
     assert (watched.jobid, watched.moment_id) == ("job1", None)
-    broadcast_sends.job_ended(session, broadcast_id, Job(True, "mom1", 0, "", ("Ghost",)))
-    assert broadcast_sends.published(session, broadcast_id, ["A"], at(TODAY, 11)) == 1
-    assert broadcast_sends.published(session, broadcast_id, ["A"], at(TODAY, 12)) == 0
-    rows = session.execute(select(BroadcastGuide.guide_id, BroadcastGuide.state))
+    posting_sends.job_ended(session, posting_id, Job(True, "mom1", 0, "", ("Ghost",)))
+    assert posting_sends.published(session, posting_id, ["A"], at(TODAY, 11)) == 1
+    assert posting_sends.published(session, posting_id, ["A"], at(TODAY, 12)) == 0
+    rows = session.execute(select(PostingGuide.guide_id, PostingGuide.state))
     states = {row.guide_id: row.state for row in rows}
     assert [states[guide.id] for guide in guides] == ["published", "asked", "missed"]
-    assert len(broadcast_sends.moments_to_watch(session, TODAY)) == 1
-    broadcast_sends.published(session, broadcast_id, ["b"], at(TODAY, 12))
-    assert broadcast_sends.moments_to_watch(session, TODAY) == []
-    assert broadcast_sends.known_ids(session, ["mom1", "mom2"]) == {"mom1"}
+    assert len(posting_sends.moments_to_watch(session, TODAY)) == 1
+    posting_sends.published(session, posting_id, ["b"], at(TODAY, 12))
+    assert posting_sends.moments_to_watch(session, TODAY) == []
+    assert posting_sends.known_ids(session, ["mom1", "mom2"]) == {"mom1"}
 
 
 def test_who_does_not_publish_has_missed_it_after_two_days(session: Session, make: Make) -> None:
     _created(session, make, "a")
     session.query(Sop).update({"is_paused": True})
     _plan(session, TODAY + 2 * D)
-    assert session.scalars(select(BroadcastGuide.state)).all() == ["asked"]
+    assert session.scalars(select(PostingGuide.state)).all() == ["asked"]
     _plan(session, TODAY + 3 * D)
-    assert session.scalars(select(BroadcastGuide.state)).all() == ["missed"]
+    assert session.scalars(select(PostingGuide.state)).all() == ["missed"]
 
 
 def test_a_job_that_fails_and_a_call_that_fails_are_told(session: Session, make: Make) -> None:
-    broadcast_id, _ = _created(session, make, "a")
-    broadcast_sends.job_ended(session, broadcast_id, Job(True, "", 41089, "empty", ()))
+    posting_id, _ = _created(session, make, "a")
+    posting_sends.job_ended(session, posting_id, Job(True, "", 41089, "empty", ()))
     assert _one(session).error == "企业微信没有创建朋友圈（41089）"
-    broadcast_sends.failed(session, _ended(session, CallState.DEAD, error="Refused: no"))
+    posting_sends.failed(session, _ended(session, CallState.DEAD, error="Refused: no"))
     assert (_one(session).state, _one(session).error) == ("failed", "Refused: no")
 
 
@@ -305,13 +305,13 @@ def test_the_morning_says_what_waits_for_a_guide(session: Session, make: Make) -
         )
     )
     session.flush()
-    assert broadcasts.lines_for(session, wang.id, TODAY) == [
+    assert postings.lines_for(session, wang.id, TODAY) == [
         "群发 1 条待确认（128 位客户）",
         "朋友圈 1 条待发表",
         "群消息 1 条待发送",
     ]
-    assert broadcasts.lines_for_many(session, [wang.id, liu.id], TODAY)[liu.id] == [
+    assert postings.lines_for_many(session, [wang.id, liu.id], TODAY)[liu.id] == [
         "朋友圈 1 条待发表",
         "群消息 1 条待发送",
     ]
-    assert broadcasts.lines_for(session, wang.id, TODAY + D) == []
+    assert postings.lines_for(session, wang.id, TODAY + D) == []

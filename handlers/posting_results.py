@@ -13,7 +13,7 @@ from functools import partial
 from bot.bot import Bot
 from bot.db import transaction
 from bot.errors import NotConfigured, RateLimited, TokenRejected, WeComError, WeComUnavailable
-from sop import broadcast_sends, mass_outcomes
+from sop import mass_outcomes, posting_sends
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ def poll(bot: Bot, day: date) -> int:
     """
     with bot.sessions() as session:
         messages = mass_outcomes.to_watch(session, bot.clock.now())
-        moments = broadcast_sends.moments_to_watch(session, day)
-        groups = broadcast_sends.groups_to_watch(session, day)
+        moments = posting_sends.moments_to_watch(session, day)
+        groups = posting_sends.groups_to_watch(session, day)
     kinds: list[list[Callable[[], int]]] = [
         [partial(_look_at_mass, bot, one) for one in messages],
         [partial(_look_at_moment, bot, one) for one in moments],
@@ -92,7 +92,7 @@ def _look_at_mass(bot: Bot, watched: mass_outcomes.Watched) -> int:
         )
 
 
-def _look_at_moment(bot: Bot, watched: broadcast_sends.WatchedMoment) -> int:
+def _look_at_moment(bot: Bot, watched: posting_sends.WatchedMoment) -> int:
     try:
         moment_id = watched.moment_id or _made_by_job(bot, watched)
         if not moment_id:
@@ -101,14 +101,14 @@ def _look_at_moment(bot: Bot, watched: broadcast_sends.WatchedMoment) -> int:
     except (*_ENDS_THE_RUN, WeComUnavailable):
         raise
     except WeComError as error:
-        log.warning("broadcast=%d errcode=%s", watched.id, error.errcode)
+        log.warning("posting=%d errcode=%s", watched.id, error.errcode)
         return 0
     userids = [one.userid for one in found if one.is_published]
     with transaction(bot.sessions) as session:
-        return broadcast_sends.published(session, watched.id, userids, bot.clock.now())
+        return posting_sends.published(session, watched.id, userids, bot.clock.now())
 
 
-def _made_by_job(bot: Bot, watched: broadcast_sends.WatchedMoment) -> str | None:
+def _made_by_job(bot: Bot, watched: posting_sends.WatchedMoment) -> str | None:
     """The moment that its job has made, once it is done."""
     if watched.jobid is None:
         return None
@@ -116,18 +116,18 @@ def _made_by_job(bot: Bot, watched: broadcast_sends.WatchedMoment) -> str | None
     if not job.is_done:
         return None
     with transaction(bot.sessions) as session:
-        broadcast_sends.job_ended(session, watched.id, job)
+        posting_sends.job_ended(session, watched.id, job)
     return job.moment_id if not job.errcode else None
 
 
-def _look_at_group(bot: Bot, watched: broadcast_sends.WatchedGroup) -> int:
+def _look_at_group(bot: Bot, watched: posting_sends.WatchedGroup) -> int:
     try:
         senders = bot.gateway.mass_message_tasks(watched.msgid)
     except (*_ENDS_THE_RUN, WeComUnavailable):
         raise
     except WeComError as error:
-        log.warning("broadcast=%d errcode=%s", watched.broadcast_id, error.errcode)
+        log.warning("posting=%d errcode=%s", watched.posting_id, error.errcode)
         return 0
     userids = [one.userid for one in senders if one.is_sent]
     with transaction(bot.sessions) as session:
-        return broadcast_sends.published(session, watched.broadcast_id, userids, bot.clock.now())
+        return posting_sends.published(session, watched.posting_id, userids, bot.clock.now())

@@ -1,6 +1,6 @@
-"""Moments and group messages by the calendar (播送): one a step and day, for guides to publish.
+"""Moments and group messages by the calendar (发布计划): one a step and day, for guides to publish.
 
-A broadcast has no customers: the guides are asked, each publishes to her own. Its day is counted
+A posting has no customers: the guides are asked, each publishes to her own. Its day is counted
 from the trigger's day like that of any step; a missed day is made up for only where the step says
 so, within the brand's catch-up days, and unless the step's next day has come.
 """
@@ -21,7 +21,7 @@ from bot.crm import workdays
 from bot.crm.models import Contact, Guide
 from content_library import placeholders
 from sop import mass, running, times, triggers, writing
-from sop.models import Broadcast, BroadcastGuide, IfMissed, SopStep
+from sop.models import IfMissed, Posting, PostingGuide, SopStep
 from sop.quiet import QuietHours, moment_of
 from sop.running import Rules, Running
 from sop.step_kinds import GUIDE_KINDS
@@ -37,10 +37,10 @@ _SWEPT_DAYS = 60
 
 _MISSED = text(
     """
-    UPDATE broadcast_guide AS bg SET state = 'missed'
-    FROM broadcast AS b
-    WHERE b.id = bg.broadcast_id AND bg.state = 'asked'
-      AND b.due_on >= :first AND b.due_on < :last
+    UPDATE posting_guide AS pg SET state = 'missed'
+    FROM posting AS p
+    WHERE p.id = pg.posting_id AND pg.state = 'asked'
+      AND p.due_on >= :first AND p.due_on < :last
     """
 )
 _LINES = text(
@@ -51,13 +51,13 @@ _LINES = text(
       AND state IN ('waiting', 'queued', 'created')
     GROUP BY guide_id
     UNION ALL
-    SELECT bg.guide_id, b.kind, count(*), 0
-    FROM broadcast AS b JOIN broadcast_guide AS bg ON bg.broadcast_id = b.id
-    WHERE b.due_on BETWEEN CAST(:day AS date) - 10 AND :day
-      AND CAST(timezone('Asia/Shanghai', b.due_at) AS date) = :day
-      AND bg.guide_id = ANY(:guide_ids) AND bg.state = 'asked'
-      AND b.state <> 'failed'
-    GROUP BY bg.guide_id, b.kind
+    SELECT pg.guide_id, p.kind, count(*), 0
+    FROM posting AS p JOIN posting_guide AS pg ON pg.posting_id = p.id
+    WHERE p.due_on BETWEEN CAST(:day AS date) - 10 AND :day
+      AND CAST(timezone('Asia/Shanghai', p.due_at) AS date) = :day
+      AND pg.guide_id = ANY(:guide_ids) AND pg.state = 'asked'
+      AND p.state <> 'failed'
+    GROUP BY pg.guide_id, p.kind
     """
 )
 
@@ -72,9 +72,9 @@ class _Due:
 
 
 def plan(session: Session, day: date, now: datetime) -> int:
-    """Write the broadcasts of `day` that are missing, with the guides who are asked.
+    """Write the postings of `day` that are missing, with the guides who are asked.
 
-    Returns how many are new. Nothing leaves before `broadcast_sends.queue`; a second time adds
+    Returns how many are new. Nothing leaves before `posting_sends.queue`; a second time adds
     nothing. The number of statements depends on versions and steps only.
     """
     rules = Rules.read(session)
@@ -152,8 +152,8 @@ def _goes_on(session: Session, step: SopStep, due_on: date, day: date) -> date |
 
 def _write(session: Session, version: Running, due: _Due, day: date, rules: Rules) -> int:
     step = due.step
-    broadcast_id = session.scalar(
-        insert(Broadcast)
+    posting_id = session.scalar(
+        insert(Posting)
         .values(
             sop_id=version.sop_id,
             version_id=version.id,
@@ -165,16 +165,14 @@ def _write(session: Session, version: Running, due: _Due, day: date, rules: Rule
             words=_words(session, version, step, due.due_on, day),
         )
         .on_conflict_do_nothing(index_elements=["sop_id", "step_key", "due_on"])
-        .returning(Broadcast.id)
+        .returning(Posting.id)
     )
-    if broadcast_id is None:
+    if posting_id is None:
         return 0
-    asked = select(literal(broadcast_id), Guide.id, literal("asked", Text)).where(
+    asked = select(literal(posting_id), Guide.id, literal("asked", Text)).where(
         Guide.is_active, _has_audience(version, day)
     )
-    session.execute(
-        insert(BroadcastGuide).from_select(["broadcast_id", "guide_id", "state"], asked)
-    )
+    session.execute(insert(PostingGuide).from_select(["posting_id", "guide_id", "state"], asked))
     return 1
 
 

@@ -1,4 +1,4 @@
-"""What goes to many at once: mass messages (群发) of a guide, and broadcasts (播送) by calendar."""
+"""What goes to many at once: a guide's mass messages (群发), postings (发布计划) by calendar."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class MassState(StrEnum):
     FAILED = "failed"
 
 
-class BroadcastState(StrEnum):
-    """How far a broadcast has come."""
+class PostingState(StrEnum):
+    """How far a posting has come."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -39,8 +39,8 @@ class BroadcastState(StrEnum):
     FAILED = "failed"
 
 
-class BroadcastGuideState(StrEnum):
-    """What a guide did with a broadcast."""
+class PostingGuideState(StrEnum):
+    """What a guide did with a posting."""
 
     ASKED = "asked"
     PUBLISHED = "published"
@@ -76,10 +76,10 @@ class MassSend(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Broadcast(Base):
-    """A moment (朋友圈) or group message of one step on one day (播送)."""
+class Posting(Base):
+    """A moment (朋友圈) or group message of one step on one day (发布计划)."""
 
-    __tablename__ = "broadcast"
+    __tablename__ = "posting"
     __table_args__ = (UniqueConstraint("sop_id", "step_key", "due_on"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -91,8 +91,8 @@ class Broadcast(Base):
     kind: Mapped[str] = mapped_column(Text)
     due_on: Mapped[date] = mapped_column(index=True)
     due_at: Mapped[datetime]
-    #: A `BroadcastState` value.
-    state: Mapped[str] = mapped_column(Text, server_default=BroadcastState.WAITING.value)
+    #: A `PostingState` value.
+    state: Mapped[str] = mapped_column(Text, server_default=PostingState.WAITING.value)
     #: WeCom's names of it, as they become known.
     jobid: Mapped[str | None] = mapped_column(Text)
     moment_id: Mapped[str | None] = mapped_column(Text)
@@ -102,17 +102,17 @@ class Broadcast(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class BroadcastGuide(Base):
-    """A guide who is asked to publish a broadcast."""
+class PostingGuide(Base):
+    """A guide who is asked to publish a posting."""
 
-    __tablename__ = "broadcast_guide"
+    __tablename__ = "posting_guide"
 
-    broadcast_id: Mapped[int] = mapped_column(
-        ForeignKey("broadcast.id", ondelete="CASCADE"), primary_key=True
+    posting_id: Mapped[int] = mapped_column(
+        ForeignKey("posting.id", ondelete="CASCADE"), primary_key=True
     )
     guide_id: Mapped[int] = mapped_column(ForeignKey("guide.id"), primary_key=True, index=True)
-    #: A `BroadcastGuideState` value.
-    state: Mapped[str] = mapped_column(Text, server_default=BroadcastGuideState.ASKED.value)
+    #: A `PostingGuideState` value.
+    state: Mapped[str] = mapped_column(Text, server_default=PostingGuideState.ASKED.value)
     published_at: Mapped[datetime | None]
     #: A group message is made per guide; WeCom's id of hers.
     msgid: Mapped[str | None] = mapped_column(Text, index=True)
