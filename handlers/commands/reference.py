@@ -62,6 +62,7 @@ _INPUTS: dict[str, Any] = {
     "store": "SH001",
     "words": "生日礼券",
     "number": 90,
+    "weekday": 3,
     "years": [1, 3],
     "flag": True,
 }
