@@ -11,7 +11,7 @@ from bot.bot import Bot
 from bot.clock import business_day
 from bot.crm import changes
 from bot.db import transaction
-from sop import enrollment, leads, planning, turn
+from sop import appointments, enrollment, leads, planning, turn
 from tagging import rules, scores, tags
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ def refresh_changed(bot: Bot, *, most: int = BATCH) -> int:
             return 0
         scores.refresh(session, day, ids)
         rules.apply(session, day, ids)
+        appointments.arrive_by_visits(session, day, ids)
         leads.raise_due(session, day, now, ids)
         enrollment.enroll_due(session, day, ids)
         planning.plan(session, day, now, ids)

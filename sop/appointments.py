@@ -23,6 +23,8 @@ from sop.models import Appointment, AppointmentState, Intent
 from sop.slots import LIVE, STATE_WORDS, Slot
 
 _FURTHEST = timedelta(days=90)
+#: So many days after she was asked a visit is the answer; then nothing more is waited for.
+_ANSWER_DAYS = 30
 _NOTE_LENGTH = 200
 _INVITE = """
     INSERT INTO appointment
@@ -44,17 +46,40 @@ _UNINVITE = text(
       AND t.state IN ('skipped', 'expired', 'withdrawn')
     """
 )
-# A till may tell of a visit days later, when she already counts as one who did not come.
-_CAME = text(
+_UNANSWERED = text(
     """
-    WITH came AS (
-        SELECT DISTINCT ON (a.id) a.id, a.contact_id, a.guide_id, v.id AS visit_id, v.visited_at
+    UPDATE appointment SET state = 'cancelled', outcome = '没有回应', updated_at = now()
+    WHERE state = 'invited' AND created_at < :asked_before
+    """
+)
+# A till may tell of a visit days later, when she already counts as one who did not come. Who was
+# asked and named no time has come when she comes; one visit answers one invitation.
+_CAME = """
+    WITH kept AS (
+        SELECT a.id, a.contact_id, a.guide_id, v.id AS visit_id, v.visited_at
         FROM appointment a
         JOIN visit v ON v.contact_id = a.contact_id AND v.visited_on = a.slot_on
          AND v.store_id = a.store_id AND v.kind <> '线上'
         WHERE (a.state = 'booked' OR a.state = 'missed' AND a.slot_on >= CAST(:day AS date) - 7)
-          AND a.slot_on <= :day
-        ORDER BY a.id, v.visited_at, v.id
+          AND a.slot_on <= :day {only}
+    ),
+    answered AS (
+        SELECT DISTINCT ON (v.id) a.id, a.contact_id, a.guide_id, v.id AS visit_id, v.visited_at
+        FROM appointment a
+        JOIN visit v ON v.contact_id = a.contact_id AND v.store_id = a.store_id
+         AND v.kind <> '线上' AND v.appointment_id IS NULL
+         AND v.visited_at >= a.created_at AND v.visited_on <= :day
+        WHERE a.state = 'invited' {only}
+          AND v.id NOT IN (SELECT visit_id FROM kept)
+          AND NOT EXISTS (
+              SELECT FROM appointment o
+              WHERE o.contact_id = a.contact_id AND o.state = 'arrived'
+                AND CAST(timezone('Asia/Shanghai', o.arrived_at) AS date) = v.visited_on)
+        ORDER BY v.id, a.id DESC
+    ),
+    came AS (
+        SELECT DISTINCT ON (id) * FROM (SELECT * FROM kept UNION ALL SELECT * FROM answered) AS m
+        ORDER BY id, visited_at, visit_id
     ),
     noted AS (
         UPDATE visit v SET appointment_id = came.id FROM came
@@ -74,8 +99,7 @@ _CAME = text(
     SELECT contact_id, guide_id, 'appointment', arrived_at, '如约到店',
            'appointment:' || id || '\\:arrived'
     FROM changed ON CONFLICT (dedupe_key) DO NOTHING
-    """
-)
+"""
 _MISSED = text(
     """
     WITH changed AS (
@@ -103,12 +127,24 @@ def invite_for_open(
 
 
 def settle(session: Session, day: date) -> int:
-    """Who came has arrived, who did not come by yesterday has not; returns how many changed."""
+    """Who came has arrived, who did not come by yesterday has not, who did not answer for a month
+    will not; returns how many changed."""
+    asked_before = slots.span(day, day)["since"] - timedelta(days=_ANSWER_DAYS)
     return (
         writing.rows(session, _UNINVITE)
-        + writing.rows(session, _CAME, {"day": day})
+        + arrive_by_visits(session, day)
         + writing.rows(session, _MISSED, {"day": day})
+        + writing.rows(session, _UNANSWERED, {"asked_before": asked_before})
     )
+
+
+def arrive_by_visits(session: Session, day: date, contact_ids: Sequence[int] | None = None) -> int:
+    """Whoever was expected and of whom a till told has arrived; returns how many."""
+    only = "" if contact_ids is None else "AND a.contact_id = ANY(:contacts)"
+    given: dict[str, Any] = {"day": day}
+    if contact_ids is not None:
+        given["contacts"] = list(contact_ids)
+    return writing.rows(session, text(_CAME.format(only=only)), given)
 
 
 def by_hand(

@@ -12,7 +12,7 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm.models import Contact, Coupon, Guide
+from bot.crm.models import Contact, Coupon, Guide, Member
 from bot.errors import UserError
 from sop import gates, persons_day, running, step_kinds, why
 from sop.gates import Gate
@@ -83,17 +83,35 @@ class Explanation:
     #: Moments and group messages her guide is asked for on that day.
     postings: list[str] = field(default_factory=list)
 
+    @property
+    def grouped_absences(self) -> list[tuple[list[str], list[Absence]]]:
+        """The reasons, each with all SOPs that have just these; the nearest to her first."""
+        found: dict[tuple[str, ...], list[Absence]] = {}
+        for one in self.absences:
+            found.setdefault(tuple(one.reasons), []).append(one)
+        return [(list(reasons), those) for reasons, those in found.items()]
 
-def explain(session: Session, contact_id: int, day: date) -> Explanation:
-    """Every task of the customer on `day`, and for each other published SOP why there is none."""
+
+#: The gates that speak of this customer; the others would say the same of many.
+_HERS_FIRST = ("step", "night", "audience", "enrolled", "paused", "trigger")
+
+
+def explain(
+    session: Session, contact_id: int, day: date, *, today: date | None = None
+) -> Explanation:
+    """Every task of the customer on `day`, and for each other published SOP why there is none.
+
+    The SOPs that came nearest to her stand first. Without `today` the day counts as today.
+    """
     person = session.execute(
-        select(Contact, Guide.name)
+        select(Contact, Guide.name, Member.name.label("member_name"))
         .outerjoin(Guide, Guide.id == Contact.guide_id)
+        .outerjoin(Member, Member.contact_id == Contact.id)
         .where(Contact.id == contact_id)
     ).one_or_none()
     if person is None:
         raise UserError("没有找到这位客户")
-    contact, guide_name = person
+    contact, guide_name, member_name = person
     rows = _tasks(session, contact_id, day)
     versions = _versions(session)
     audiences = {
@@ -127,6 +145,7 @@ def explain(session: Session, contact_id: int, day: date) -> Explanation:
                 rules,
                 enrolled[version.sop_id],
                 is_paused=is_paused,
+                today=today or day,
             ),
         )
         for version, is_paused in versions
@@ -134,14 +153,19 @@ def explain(session: Session, contact_id: int, day: date) -> Explanation:
     ]
     return Explanation(
         contact_id,
-        contact.name,
+        contact.name or member_name or "",
         guide_name,
         day,
         tasks,
-        absences,
+        sorted(absences, key=_nearness),
         persons_day.gates(session, contact, day, rules),
         persons_day.postings(session, contact, day),
     )
+
+
+def _nearness(absence: Absence) -> int:
+    shut = next((gate.key for gate in absence.gates if not gate.holds), "")
+    return _HERS_FIRST.index(shut) if shut in _HERS_FIRST else len(_HERS_FIRST)
 
 
 def _absence(version: Running, found: list[Gate]) -> Absence:

@@ -13,7 +13,8 @@ from sop.slots import span
 #: What is bought so many days after the visit is the visit's.
 _BUYING_DAYS = 14
 
-# An order after two visits belongs to the later one, so that its money is counted once.
+# An order after two visits belongs to the later one, whoever asked for that, so that its money is
+# counted once however the funnel is cut.
 _COUNT = text(
     """
     WITH asked AS (
@@ -26,25 +27,33 @@ _COUNT = text(
           AND (CAST(:sop_id AS bigint) IS NULL OR a.sop_id = :sop_id)
     ),
     sales AS (
-        SELECT DISTINCT ON (p.id) p.id, a.id AS appointment_id, a.contact_id, a.arrived_on,
+        SELECT DISTINCT ON (p.id) p.id, v.id AS appointment_id, v.contact_id, v.arrived_on,
                p.amount_fen - p.refunded_fen AS fen
-        FROM asked a
-        JOIN purchase p ON p.contact_id = a.contact_id
-         AND p.purchased_on BETWEEN a.arrived_on AND a.arrived_on + CAST(:days AS int)
+        FROM (
+            SELECT o.id, o.contact_id,
+                   CAST(timezone('Asia/Shanghai', o.arrived_at) AS date) AS arrived_on
+            FROM appointment o
+            WHERE o.state = 'arrived'
+              AND o.contact_id IN (SELECT contact_id FROM asked WHERE state = 'arrived')
+        ) v
+        JOIN purchase p ON p.contact_id = v.contact_id
+         AND p.purchased_on BETWEEN v.arrived_on AND v.arrived_on + CAST(:days AS int)
          AND p.refunded_fen < p.amount_fen
-        WHERE a.state = 'arrived'
-        ORDER BY p.id, a.arrived_on DESC, a.id
+        ORDER BY p.id, v.arrived_on DESC, v.id
+    ),
+    ours AS (
+        SELECT * FROM sales WHERE appointment_id IN (SELECT id FROM asked)
     )
     SELECT count(*) AS invited,
            count(*) FILTER (WHERE slot_at IS NOT NULL) AS booked,
            count(*) FILTER (WHERE state = 'arrived') AS arrived,
            count(*) FILTER (WHERE intent IN ('some', 'strong')) AS intended,
-           (SELECT count(DISTINCT appointment_id) FROM sales) AS bought,
-           (SELECT count(DISTINCT s.contact_id) FROM sales s WHERE NOT EXISTS (
+           (SELECT count(DISTINCT appointment_id) FROM ours) AS bought,
+           (SELECT count(DISTINCT s.contact_id) FROM ours s WHERE NOT EXISTS (
                SELECT FROM purchase p
                WHERE p.contact_id = s.contact_id AND p.purchased_on < s.arrived_on
                  AND p.refunded_fen < p.amount_fen)) AS new_buyers,
-           (SELECT COALESCE(sum(fen), 0) FROM sales) AS money_fen
+           (SELECT COALESCE(sum(fen), 0) FROM ours) AS money_fen
     FROM asked
     """
 )

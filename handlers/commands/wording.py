@@ -34,7 +34,8 @@ def explanation(found: Explanation) -> list[str]:
         lines.append(f"● {task.sop_name} · {task.title}（{STATES[task.state]}）")
         lines.append(f"    {task.why_line}")
         said = (task.ranking, task.channel, *task.shifts, task.coupon, task.reason)
-        lines += [f"    {text}" for text in said if text]
+        told = {reason for _, reason in task.deferrals}
+        lines += [f"    {text}" for text in said if text and text not in told]
         lines += [f"    {day} 顺延：{reason}" for day, reason in task.deferrals]
         for reading in task.readings:
             mark = "✓" if reading.holds else "✗"
@@ -47,20 +48,11 @@ def explanation(found: Explanation) -> list[str]:
 
 
 def _absences(found: Explanation) -> list[str]:
-    """A reason that holds for every SOP is said once, not with each of them."""
-    if not found.absences:
-        return []
-    lines = ["", "没有产生任务的 SOP："]
-    shared: list[str] = []
-    if len(found.absences) > 1:
-        first, *others = found.absences
-        shared = [why for why in first.reasons if all(why in each.reasons for each in others)]
-    if shared:
-        lines.append(f"○ 全部 {len(found.absences)} 个：{'；'.join(shared)}")
-    for absence in found.absences:
-        own = [why for why in absence.reasons if why not in shared]
-        if own:
-            lines.append(f"○ {absence.sop_name} v{absence.version}：{'；'.join(own)}")
+    """A reason that holds for many SOPs is said once."""
+    lines = ["", f"没有产生任务的 SOP（{len(found.absences)} 个）："] if found.absences else []
+    for reasons, those in found.grouped_absences:
+        names = "、".join(f"{one.sop_name} v{one.version}" for one in those)
+        lines.append(f"○ {names}：{'；'.join(reasons)}")
     return lines
 
 

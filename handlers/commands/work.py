@@ -98,7 +98,8 @@ def explain(args: argparse.Namespace, office: Office) -> int:
     """`daogou explain`: why each task exists, and why each other SOP gave none."""
     with office.bot.sessions() as session:
         contact = find_contact(session, args.contact, office.settings.secret_key)
-        found = explaining.explain(session, contact.id, args.day or office.today())
+        today = office.today()
+        found = explaining.explain(session, contact.id, args.day or today, today=today)
     show(dataclasses.asdict(found), as_json=args.json, lines=wording.explanation(found))
     return 0
 

@@ -77,7 +77,7 @@ def why(contact_id: int) -> Any:
         if found is None or found.merged_into_id is not None:
             abort(404)
         audit.note(session, "contact.explain", f"contact:{contact_id}", now, day=day.isoformat())
-        told = explain.explain(session, contact_id, day)
+        told = explain.explain(session, contact_id, day, today=today)
         return render_template(
             "console/explain.html",
             told=told,

@@ -1853,6 +1853,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_appointment_contact_id"), "appointment", ["contact_id"], unique=False)
     op.create_index("ix_appointment_guide", "appointment", ["guide_id", "slot_on"], unique=False)
+    op.create_index(
+        "ix_appointment_invited",
+        "appointment",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'invited'"),
+    )
     op.create_table(
         "cart_change",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

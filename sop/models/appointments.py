@@ -36,6 +36,7 @@ class Appointment(Base):
     __table_args__ = (
         Index("ix_appointment_booked", "slot_on", postgresql_where=text("state = 'booked'")),
         Index("ix_appointment_guide", "guide_id", "slot_on"),
+        Index("ix_appointment_invited", "created_at", postgresql_where=text("state = 'invited'")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -7,8 +7,8 @@ from datetime import time, timedelta
 import pytest
 from sqlalchemy import select
 
-from bot.clock import at
-from bot.crm.models import ContactActivity, TimelineEntry, Visit
+from bot.clock import at, business_day
+from bot.crm.models import Contact, ContactActivity, TimelineEntry, Visit
 from bot.errors import UserError
 from sop import appointments
 from sop import tasks as actions
@@ -183,6 +183,89 @@ def test_a_visit_that_is_told_days_later_takes_the_missed_back(session, invited,
     story = select(TimelineEntry.text).where(TimelineEntry.kind == "appointment")
     told = set(session.scalars(story)) & {"约好了没有来", "如约到店"}
     assert told == {"如约到店" if state == "arrived" else "约好了没有来"}
+
+
+def visit_of(session, row, moment, *, kind="到店", store_id=None):
+    one = Visit(
+        contact_id=row.contact_id,
+        store_id=store_id or row.store_id,
+        store_code="x",
+        kind=kind,
+        visited_at=moment,
+        visited_on=business_day(moment),
+    )
+    session.add(one)
+    session.flush()
+    return one
+
+
+def test_a_till_that_tells_of_a_visit_answers_an_invitation_without_a_time(session, make, invited):
+    visit_of(session, invited, at(TODAY, 8))  # before she was asked
+    visit_of(session, invited, SLOT, kind="线上")
+    visit_of(session, invited, SLOT, store_id=make.store().id)
+    assert appointments.settle(session, TOMORROW) == 0
+    came = visit_of(session, invited, SLOT)
+
+    appointments.arrive_by_visits(session, TOMORROW, [invited.contact_id])
+
+    session.refresh(invited)
+    session.refresh(came)
+    assert (invited.state, invited.arrived_at) == ("arrived", SLOT)
+    assert came.appointment_id == invited.id
+    assert funnel(session, TODAY, TODAY).arrived == 1
+
+
+def test_one_visit_answers_one_of_two_invitations(session, invited):
+    again = Appointment(
+        contact_id=invited.contact_id,
+        guide_id=invited.guide_id,
+        store_id=invited.store_id,
+        state="invited",
+        created_at=NOW,
+    )
+    session.add(again)
+    visit_of(session, invited, SLOT)
+    for _ in range(2):
+        appointments.settle(session, TOMORROW)
+    # The till tells the same visit once more, under another number.
+    visit_of(session, invited, SLOT + timedelta(minutes=5))
+    appointments.settle(session, TOMORROW)
+    session.refresh(invited)
+    session.refresh(again)
+    assert sorted([invited.state, again.state]) == ["arrived", "invited"]
+
+
+def test_an_invitation_nobody_answers_ends_after_a_month_and_still_counts(session, invited):
+    appointments.settle(session, TODAY + timedelta(days=30))
+    session.refresh(invited)
+    assert invited.state == "invited"
+    appointments.settle(session, TODAY + timedelta(days=31))
+    session.refresh(invited)
+    assert (invited.state, invited.outcome) == ("cancelled", "没有回应")
+    assert funnel(session, TODAY, TODAY).invited == 1
+
+
+def test_an_order_is_one_visits_money_however_the_funnel_is_cut(session, make, guide, invited):
+    appointments.arrive(session, invited.id, at=at(TODAY, 15), by="guide:a")
+    later = Appointment(
+        contact_id=invited.contact_id,
+        guide_id=guide.id,
+        store_id=make.store().id,
+        state="arrived",
+        arrived_at=at(TOMORROW, 12),
+        created_at=at(TOMORROW, 9),
+    )
+    session.add(later)
+    contact = session.get(Contact, invited.contact_id)
+    make.purchase(contact, on=TOMORROW, amount_fen=300)
+    session.flush()
+    cuts = [
+        funnel(session, TODAY, TODAY),
+        funnel(session, TOMORROW, TOMORROW),
+        funnel(session, TODAY, TOMORROW, store_id=invited.store_id),
+        funnel(session, TODAY, TOMORROW, store_id=later.store_id),
+    ]
+    assert [one.money_fen for one in cuts] == [0, 300, 0, 300]
 
 
 def test_an_invitation_whose_task_was_left_out_is_none(session, invited):

@@ -31,7 +31,7 @@ def test_every_state_of_a_task_has_a_word(session: Session) -> None:
         assert state.value not in text
 
 
-def test_a_reason_that_all_sops_share_is_said_once(session: Session) -> None:
+def test_a_reason_that_many_sops_share_is_said_once(session: Session) -> None:
     nobody = "没有导购跟进这位客户"
     absences = [
         Absence("新客", 1, [nobody]),
@@ -40,7 +40,10 @@ def test_a_reason_that_all_sops_share_is_said_once(session: Session) -> None:
     ]
     lines = wording.explanation(Explanation(1, " ", None, DAY, [], absences))
     assert lines[0].startswith("（没有名字）")
-    assert lines[-2:] == ["○ 全部 3 个：没有导购跟进这位客户", "○ 生日 v2：SOP「生日」已暂停"]
+    assert lines[-2:] == [
+        "○ 新客 v1、沉睡 v1：没有导购跟进这位客户",
+        "○ 生日 v2：SOP「生日」已暂停；没有导购跟进这位客户",
+    ]
     [*_, only] = wording.explanation(Explanation(1, "", None, DAY, [], absences[:1]))
     assert only == "○ 新客 v1：没有导购跟进这位客户"
 

@@ -1,0 +1,92 @@
+"""How far a customer is from what starts an SOP (离触发还有多远), as a shop person says it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from sop import triggers
+from sop.running import Rules, Running
+
+# How far a nearest anchor is looked for: a yearly day comes within this.
+_AHEAD, _BACK = 370, 365
+#: What her page lacks, where a trigger without further inputs never finds her.
+_UNKNOWN = {
+    "birthday": "资料里没有生日",
+    "wedding_anniversary": "资料里没有结婚纪念日",
+    "member_anniversary": "资料里没有入会日期",
+    "appointment": "没有预约",
+    "coupon_expiring": "没有要到期的优惠券",
+    "points_expiring": "没有要到期的积分",
+}
+
+
+def anchor(
+    session: Session,
+    version: Running,
+    contact_id: int,
+    first: date,
+    last: date,
+    *,
+    newest: bool = False,
+) -> tuple[date, str] | None:
+    """The first (or newest) day 0 in a window, and the fact of it."""
+    due = triggers.of(version.trigger).due(first, last, version.trigger).subquery("due")
+    order = due.c.anchored_on.desc() if newest else due.c.anchored_on
+    row = session.execute(
+        select(due.c.anchored_on, due.c.fact)
+        .where(due.c.contact_id == contact_id)
+        .order_by(order)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (row.anchored_on, row.fact)
+
+
+def away(session: Session, version: Running, contact_id: int, day: date, rules: Rules) -> str:
+    """Why the trigger is not met on `day`: when it will be, when it last was, or that it never is.
+
+    「1月28日 生日，还有 67 天」, 「5月13日 买过钻戒，已过 193 天」, 「资料里没有生日」.
+    """
+    entry = triggers.of(version.trigger)
+    if entry.is_fixed:
+        coming = anchor(session, version, contact_id, day, day + timedelta(days=_AHEAD))
+        if coming is not None:
+            return _coming(version, coming, day)
+    since = day - timedelta(days=_BACK)
+    past = anchor(session, version, contact_id, since, day, newest=True)
+    if past is not None:
+        return _past(version, past, day, rules)
+    inputs = {key for key in version.trigger if key != "kind"}
+    if not inputs and entry.key in _UNKNOWN:
+        return _UNKNOWN[entry.key]
+    return f"近一年没有：{version.trigger_sentence()}"
+
+
+def day_words(on: date) -> str:
+    """11月21日."""
+    return f"{on.month}月{on.day}日"
+
+
+def _coming(version: Running, found: tuple[date, str], day: date) -> str:
+    on, fact = found
+    said = fact.strip()
+    # 「2025年9月8日 入会」 names the day it began, not the one that is to come.
+    if day_words(on) not in said.replace(f"年{day_words(on)}", ""):
+        noun = triggers.of(version.trigger).noun(version.trigger)
+        said = f"{said}，{noun}是 {day_words(on)}"
+    ahead = f"，提前 {version.lead_days} 天开始" if version.lead_days else ""
+    return f"{said}，还有 {(on - day).days} 天{ahead}"
+
+
+def _past(version: Running, found: tuple[date, str], day: date, rules: Rules) -> str:
+    on, fact = found
+    days = (day - on).days
+    said = f"{fact.strip()}，已过 {days} 天"
+    if version.effective_on is not None and on < version.effective_on:
+        if days <= rules.catch_up_days:
+            said += f"，这个 SOP 从 {day_words(version.effective_on)} 起才生效"
+    elif days > rules.catch_up_days:
+        said += f"，只补做 {rules.catch_up_days} 天以内的"
+    return said
