@@ -63,7 +63,7 @@ class PlaceholderFacts:
 _LOOKS: dict[str, frozenset[str]] = {
     "bought": frozenset({"上次购买品名", "上次购买品类", "上次购买日期", "距上次购买天数"}),
     "line": frozenset({"上次购买品名", "上次购买品类"}),
-    "coupon": frozenset({"优惠券码", "优惠券面额", "优惠券到期日"}),
+    "coupon": frozenset({"优惠券码", "优惠券面额", "优惠券门槛", "优惠券到期日"}),
     "lapse": frozenset({"到期积分", "积分到期日"}),
     "basket": frozenset({"购物车商品"}),
     "slot": frozenset({"预约时间"}),
@@ -106,8 +106,8 @@ _FACTS = text(
     LEFT JOIN brand_price price ON price.name = '金价' AND price.day = :day
     LEFT JOIN LATERAL (
         SELECT k.coupon_no, k.value_fen, k.expires_on FROM coupon k
-        WHERE :coupon AND k.contact_id = p.contact_id AND k.state = 'issued'
-          AND (k.expires_on IS NULL OR k.expires_on >= :day)
+        WHERE k.contact_id = p.contact_id AND k.state = 'issued'
+          AND :coupon AND (k.expires_on IS NULL OR k.expires_on >= :day)
         ORDER BY (k.issuer = 'daogou' AND EXISTS (
                      SELECT FROM coupon_issue i JOIN task t ON t.id = i.task_id
                      WHERE i.coupon_id = k.id AND t.state = 'open')) DESC,
