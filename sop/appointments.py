@@ -41,7 +41,7 @@ _UNINVITE = text(
     UPDATE appointment a SET state = 'cancelled', outcome = '没有邀约', updated_at = now()
     FROM task t
     WHERE t.id = a.task_id AND a.state = 'invited'
-      AND t.state IN ('skipped', 'expired', 'withdrawn')
+      AND (t.state IN ('skipped', 'expired', 'withdrawn') OR t.kind <> 'invite')
     """
 )
 # A till may tell of a visit days later, when she already counts as one who did not come.
