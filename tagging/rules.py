@@ -33,6 +33,7 @@ from bot.clock import at as moment_at
 from bot.errors import UserError
 from tagging import conditions, differences, turn
 from tagging.differences import Round, Rule
+from tagging.fields.field import Home
 from tagging.models import MarkState, Tag, TagAssignment, TagRule, TagSource
 from tagging.scope import only
 
@@ -73,6 +74,12 @@ def apply(
         # Plans come next, and would be made for the table as it was before the night.
         session.execute(text("ANALYZE tag_assignment"))
     return changed
+
+
+def homes(session: Session, day: date) -> set[Home]:
+    """Where the facts live that the active rules ask for."""
+    rules, _ = _active_rules(session, day)
+    return {home for one in rules for home in conditions.homes(one.when)}
 
 
 def _active_rules(session: Session, day: date) -> tuple[list[Rule], set[int]]:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.crm import event_fields
-from bot.crm.receipts import Receipt
+from bot.crm.receipts import Receipt, entry
 from bot.errors import UserError
 
 _WRITE = text(
@@ -68,6 +68,14 @@ _ATTRIBUTE = text(
     WHERE p.id = w.id AND (p.guide_id, p.store_id) IS DISTINCT FROM (w.guide_id, w.store_id)
     """
 )
+_NAMES = text(
+    """
+    SELECT 'guide' AS kind, lower(userid) AS code, name FROM guide
+    WHERE lower(userid) = ANY(:userids)
+    UNION ALL
+    SELECT 'store', code, name FROM store WHERE code = ANY(:codes)
+    """
+)
 # Only orders that can have found somebody are looked at one by one: those that name a place or
 # guide we know now, and those that were moved.
 _ADOPT_STORES = text(
@@ -111,6 +119,7 @@ def read(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     """Keep moves of locked orders; returns the buyers, who need not be whom an event names."""
+    _name(session, receipts)
     rows = [
         {
             **receipt.fact.detail,
@@ -125,6 +134,31 @@ def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     session.execute(_WRITE, {"rows": json.dumps(rows, ensure_ascii=False)})
     attribute(session, orders)
     return set(session.scalars(_BUYERS, {"orders": json.dumps(orders)}))
+
+
+def story(receipt: Receipt) -> dict[str, Any]:
+    """The line a move writes into the customer's story."""
+    detail = receipt.fact.detail
+    to = [
+        f"{label} {detail[f'{key}_name']}"
+        for label, key, code in (("导购", "guide", "guide_userid"), ("门店", "store", "store_code"))
+        if detail[code] is not None
+    ]
+    words = f"订单 {detail['order_no']} 的归属改为：{'，'.join(to)}"
+    return entry(receipt, "purchase_moved", words, {"order_no": detail["order_no"]})
+
+
+def _name(session: Session, receipts: Sequence[Receipt]) -> None:
+    """The story names guide and store as people do, as soon as they are known."""
+    details = [receipt.fact.detail for receipt in receipts]
+    userids = sorted({(one["guide_userid"] or "").lower() for one in details} - {""})
+    codes = sorted({one["store_code"] or "" for one in details} - {""})
+    rows = session.execute(_NAMES, {"userids": userids, "codes": codes}).all()
+    known = {(row.kind, row.code): row.name for row in rows}
+    for one in details:
+        guide = known.get(("guide", (one["guide_userid"] or "").lower()))
+        one["guide_name"] = guide or one["guide_userid"]
+        one["store_name"] = known.get(("store", one["store_code"])) or one["store_code"]
 
 
 def attribute(session: Session, orders: Sequence[Mapping[str, str]]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from bot.crm import purchase_moves
-from bot.crm.models import Purchase, PurchaseMove
+from bot.crm.models import Purchase, PurchaseMove, TimelineEntry
 from tests.bot.crm.events import accept, error_of, event, purchase, rows, the
 from tests.factories import Make
 
@@ -62,6 +62,18 @@ def test_whoever_is_loaded_later_finds_the_order(session):
     assert (purchase_moves.adopt_stores(session), purchase_moves.adopt_guides(session)) == (1, 1)
     found = the(session, Purchase)
     assert (found.guide_id, found.store_id) == (guide.id, guide.store_id)
+
+
+def test_the_story_tells_of_a_move_with_the_names_people_use(session):
+    make = Make(session)
+    make.guide(make.store(code="S2", name="静安店"), userid="Li", name="李丽")
+    told = [move("x1", 1, guide="li", store="S2"), move("x2", 2, store="S9")]
+    accept(session, purchase(), *told)
+    query = select(TimelineEntry.text).where(TimelineEntry.kind == "purchase_moved")
+    assert session.scalars(query.order_by(TimelineEntry.occurred_at)).all() == [
+        "订单 O1 的归属改为：导购 李丽，门店 静安店",
+        "订单 O1 的归属改为：门店 S9",
+    ]
 
 
 def test_a_moves_buyer_is_looked_at_again(session, places):
