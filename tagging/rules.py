@@ -34,6 +34,7 @@ from bot.errors import UserError
 from tagging import conditions, differences, turn
 from tagging.differences import Round, Rule
 from tagging.fields.field import Home
+from tagging.kept import keep
 from tagging.models import MarkState, Tag, TagAssignment, TagRule, TagSource
 from tagging.scope import only
 
@@ -112,10 +113,9 @@ def _found(
         # The tags of a whole brand are added up in memory with this, and on disk without.
         session.execute(select(func.set_config("work_mem", "128MB", True)))
         session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
-        keep = wanted.into(_KEPT, temporary=True)
-        session.execute(keep)
+        kept = keep(session, wanted, _KEPT)
         session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
-        return keep.table
+        return kept
     rows = session.execute(wanted).all()
     if not rows:
         return None
