@@ -77,30 +77,48 @@ _NAMES = text(
     """
 )
 # Only orders that can have found somebody are looked at one by one: those that name a place or
-# guide we know now, and those that were moved.
+# guide we know now (an index holds the few whose place is not known), and those that were moved.
+# Who bought them is looked at again.
+_MARKED = """
+    ), marked AS (
+        INSERT INTO changed_contact (contact_id, marked_at)
+        SELECT DISTINCT contact_id, clock_timestamp() FROM adopted ORDER BY contact_id
+        ON CONFLICT (contact_id) DO UPDATE SET marked_at = excluded.marked_at
+    )
+    SELECT count(*) FROM adopted
+"""
 _ADOPT_STORES = text(
     f"""
-    WITH effective AS ({_EFFECTIVE} WHERE p.id IN (
+    WITH effective AS (
+        {_EFFECTIVE} WHERE p.id IN (
         SELECT o.id FROM purchase o JOIN store s ON s.code = o.store_code
-        WHERE o.store_id IS NULL
+        WHERE o.store_id IS NULL AND o.store_code IS NOT NULL
         UNION ALL
         SELECT o.id FROM purchase_move m JOIN purchase o USING (source, order_no)
-        WHERE o.store_id IS NULL))
-    UPDATE purchase p SET store_id = s.id FROM effective e JOIN store s ON s.code = e.store_code
-    WHERE p.id = e.id
+        WHERE o.store_id IS NULL)
+    ), adopted AS (
+        UPDATE purchase p SET store_id = s.id
+        FROM effective e JOIN store s ON s.code = e.store_code
+        WHERE p.id = e.id
+        RETURNING p.contact_id
+    {_MARKED}
     """
 )
 _ADOPT_GUIDES = text(
     f"""
-    WITH effective AS ({_EFFECTIVE} WHERE p.id IN (
+    WITH effective AS (
+        {_EFFECTIVE} WHERE p.id IN (
         SELECT o.id FROM purchase o JOIN guide g ON lower(g.userid) = lower(o.guide_userid)
-        WHERE o.guide_id IS NULL
+        WHERE o.guide_id IS NULL AND o.guide_userid IS NOT NULL
         UNION ALL
         SELECT o.id FROM purchase_move m JOIN purchase o USING (source, order_no)
-        WHERE o.guide_id IS NULL))
-    UPDATE purchase p SET guide_id = g.id
-    FROM effective e JOIN guide g ON lower(g.userid) = lower(e.guide_userid)
-    WHERE p.id = e.id
+        WHERE o.guide_id IS NULL)
+    ), adopted AS (
+        UPDATE purchase p SET guide_id = g.id
+        FROM effective e JOIN guide g ON lower(g.userid) = lower(e.guide_userid)
+        WHERE p.id = e.id
+        RETURNING p.contact_id
+    {_MARKED}
     """
 )
 
@@ -171,9 +189,9 @@ def attribute(session: Session, orders: Sequence[Mapping[str, str]]) -> None:
 
 def adopt_stores(session: Session) -> int:
     """Give orders of stores that were not loaded yet their store; returns how many."""
-    return session.execute(_ADOPT_STORES).rowcount  # type: ignore[attr-defined,no-any-return]
+    return session.scalar(_ADOPT_STORES) or 0
 
 
 def adopt_guides(session: Session) -> int:
     """Give orders of guides that were not known yet their guide; returns how many."""
-    return session.execute(_ADOPT_GUIDES).rowcount  # type: ignore[attr-defined,no-any-return]
+    return session.scalar(_ADOPT_GUIDES) or 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
-from bot.crm import purchase_moves
-from bot.crm.models import Purchase, PurchaseMove, TimelineEntry
+from bot.crm import directory, purchase_moves
+from bot.crm.models import ChangedContact, Guide, Purchase, PurchaseMove, TimelineEntry
+from bot.wecom.details import Member
 from tests.bot.crm.events import accept, error_of, event, purchase, rows, the
 from tests.factories import Make
 
@@ -96,3 +97,15 @@ def test_a_moves_buyer_is_looked_at_again(session, places):
 def test_a_malformed_move_is_refused_with_one_sentence(session, wrong, sentence):
     assert error_of(session, move("x1") | wrong) == sentence
     assert rows(session, PurchaseMove) == []
+
+
+def test_a_guide_whom_only_wecom_tells_of_gets_the_orders_that_came_before_her(session):
+    accept(session, purchase(guide="LiSi"), purchase("p2", "O2"))
+    session.execute(delete(ChangedContact))
+    member = Member("lisi", "李四", (), 0, (), "", 1)
+    assert directory.keep(session, [], [member]) == 1
+    guide = the(session, Guide)
+    owners = {one.order_no: one.guide_id for one in rows(session, Purchase)}
+    assert owners == {"O1": guide.id, "O2": None}
+    buyer = session.scalars(select(Purchase.contact_id).distinct()).one()
+    assert the(session, ChangedContact).contact_id == buyer
