@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, literal, null, select
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, literal, null, select, true
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
 
 from bot.crm import opt_outs
 from bot.crm.models import (
@@ -48,6 +49,16 @@ def kind_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
         if one.channels is not None or one.kind in MACHINE_KINDS
     ]
     return case(*chosen, else_=step.c.kind) if chosen else step.c.kind
+
+
+def kind_now(session: Session, step: SopStep, enrollment_id: int) -> str | None:
+    """What `kind_of` gives for one enrollment as things stand."""
+    one = select(
+        literal(step.key, Text).label("step_key"), literal(step.kind, Text).label("kind")
+    ).subquery("step")
+    asked = select(kind_of([step], one)).select_from(Enrollment).join(one, true())
+    kind: str | None = session.scalar(asked.where(Enrollment.id == enrollment_id))
+    return kind
 
 
 def case_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
