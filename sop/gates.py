@@ -29,6 +29,8 @@ class Gate:
     key: str
     holds: bool
     words: str
+    #: How many days there are to a day that is to come.
+    ahead: int | None = None
 
 
 def of(
@@ -90,8 +92,8 @@ def _not_enrolled(
     first, last = days
     anchor = anchor_words.anchor(session, version, contact_id, first, last)
     if anchor is None:
-        words = anchor_words.away(session, version, contact_id, day, rules)
-        return [Gate("trigger", False, words)]
+        words, ahead = anchor_words.away(session, version, contact_id, day, rules)
+        return [Gate("trigger", False, words, ahead)]
     found = [Gate("trigger", True, anchor[1])]
     readings = conditions.readings(session, version.audience, contact_id, day)
     failed = [

@@ -144,6 +144,22 @@ def test_a_step_by_tier_that_would_reach_her_is_not_said_to_leave_her_out(sessio
     ]
 
 
+def test_the_day_that_comes_next_stands_before_later_ones(session, make):
+    contact = make.contact(make.guide())
+    make.member(contact, birth_month=12, birth_day=30, registered_on=date(2024, 12, 1))
+    publish(session, spec("一", {"kind": "birthday"}, step("早", -7)))
+    publish(session, spec("二", {"kind": "birthday"}))
+    publish(session, spec("周年", {"kind": "member_anniversary"}))
+    publish(session, spec("售后", {"kind": "purchased"}))
+    grouped = explain(session, contact.id, TODAY).grouped_absences
+    found = [(reasons, {one.sop_name for one in those}) for reasons, those in grouped]
+    assert found == [
+        (["2024年12月1日 入会，入会周年是 12月1日，还有 10 天"], {"周年"}),
+        (["12月30日 生日，还有 39 天"], {"一", "二"}),
+        (["近一年没有：购买任意商品"], {"售后"}),
+    ]
+
+
 def test_what_her_page_lacks_is_said(session, make):
     contact = make.contact(make.guide())
     publish(session, spec("生日", {"kind": "birthday"}))
