@@ -12,6 +12,8 @@ from sop.running import Rules, Running
 
 # How far a nearest anchor is looked for: a yearly day comes within this.
 _AHEAD, _BACK = 370, 365
+# How early a step begins is worth saying when that is only so many days away.
+_SOON = 14
 #: What her page lacks, where a trigger without further inputs never finds her.
 _UNKNOWN = {
     "birthday": "资料里没有生日",
@@ -44,24 +46,27 @@ def anchor(
     return None if row is None else (row.anchored_on, row.fact)
 
 
-def away(session: Session, version: Running, contact_id: int, day: date, rules: Rules) -> str:
+def away(
+    session: Session, version: Running, contact_id: int, day: date, rules: Rules
+) -> tuple[str, int | None]:
     """Why the trigger is not met on `day`: when it will be, when it last was, or that it never is.
 
-    「1月28日 生日，还有 67 天」, 「5月13日 买过钻戒，已过 193 天」, 「资料里没有生日」.
+    「1月28日 生日，还有 67 天」, 「5月13日 买过钻戒，已过 193 天」, 「资料里没有生日」; and how
+    many days there are to the one that is to come.
     """
     entry = triggers.of(version.trigger)
     if entry.is_fixed:
         coming = anchor(session, version, contact_id, day, day + timedelta(days=_AHEAD))
         if coming is not None:
-            return _coming(version, coming, day)
+            return _coming(version, coming, day), (coming[0] - day).days
     since = day - timedelta(days=_BACK)
     past = anchor(session, version, contact_id, since, day, newest=True)
     if past is not None:
-        return _past(version, past, day, rules)
+        return _past(version, past, day, rules), None
     inputs = {key for key in version.trigger if key != "kind"}
     if not inputs and entry.key in _UNKNOWN:
-        return _UNKNOWN[entry.key]
-    return f"近一年没有：{version.trigger_sentence()}"
+        return _UNKNOWN[entry.key], None
+    return f"近一年没有：{version.trigger_sentence()}", None
 
 
 def day_words(on: date) -> str:
@@ -76,8 +81,10 @@ def _coming(version: Running, found: tuple[date, str], day: date) -> str:
     if day_words(on) not in said.replace(f"年{day_words(on)}", ""):
         noun = triggers.of(version.trigger).noun(version.trigger)
         said = f"{said}，{noun}是 {day_words(on)}"
-    ahead = f"，提前 {version.lead_days} 天开始" if version.lead_days else ""
-    return f"{said}，还有 {(on - day).days} 天{ahead}"
+    days = (on - day).days
+    is_near = version.lead_days and days - version.lead_days <= _SOON
+    ahead = f"，提前 {version.lead_days} 天开始" if is_near else ""
+    return f"{said}，还有 {days} 天{ahead}"
 
 
 def _past(version: Running, found: tuple[date, str], day: date, rules: Rules) -> str:

@@ -11,7 +11,19 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, literal, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -52,6 +64,16 @@ def kind_of(steps: Iterable[SopStep], step: Any, day: date) -> ColumnElement[Any
         if one.channels is not None or one.kind in MACHINE_KINDS
     ]
     return case(*chosen, else_=step.c.kind) if chosen else step.c.kind
+
+
+def kind_now(session: Session, step: SopStep, enrollment_id: int, day: date) -> str | None:
+    """What `kind_of` gives for one enrollment on `day`."""
+    one = select(
+        literal(step.key, Text).label("step_key"), literal(step.kind, Text).label("kind")
+    ).subquery("step")
+    asked = select(kind_of([step], one, day)).select_from(Enrollment).join(one, true())
+    kind: str | None = session.scalar(asked.where(Enrollment.id == enrollment_id))
+    return kind
 
 
 def case_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:

@@ -163,9 +163,11 @@ def explain(
     )
 
 
-def _nearness(absence: Absence) -> int:
-    shut = next((gate.key for gate in absence.gates if not gate.holds), "")
-    return _HERS_FIRST.index(shut) if shut in _HERS_FIRST else len(_HERS_FIRST)
+def _nearness(absence: Absence) -> tuple[int, bool, int]:
+    shut = next((gate for gate in absence.gates if not gate.holds), None)
+    if shut is None or shut.key not in _HERS_FIRST:
+        return len(_HERS_FIRST), True, 0
+    return _HERS_FIRST.index(shut.key), shut.ahead is None, shut.ahead or 0
 
 
 def _absence(version: Running, found: list[Gate]) -> Absence:

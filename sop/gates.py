@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from bot.clock import business_day
 from bot.crm.models import Contact
-from sop import anchor_words, missed, running, step_kinds, times
+from sop import anchor_words, channels_of, missed, running, step_kinds, times
 from sop.anchor_words import day_words
 from sop.models import Enrollment, EnrollmentState, SopStep, Task
 from sop.running import Rules, Running
@@ -29,6 +29,8 @@ class Gate:
     key: str
     holds: bool
     words: str
+    #: How many days there are to a day that is to come.
+    ahead: int | None = None
 
 
 def of(
@@ -90,8 +92,8 @@ def _not_enrolled(
     first, last = days
     anchor = anchor_words.anchor(session, version, contact_id, first, last)
     if anchor is None:
-        words = anchor_words.away(session, version, contact_id, day, rules)
-        return [Gate("trigger", False, words)]
+        words, ahead = anchor_words.away(session, version, contact_id, day, rules)
+        return [Gate("trigger", False, words, ahead)]
     found = [Gate("trigger", True, anchor[1])]
     readings = conditions.readings(session, version.audience, contact_id, day)
     failed = [
@@ -133,7 +135,8 @@ def _next_step(
         on = enrolled.anchored_on + timedelta(days=step.day)
         grace = missed.grace(step, rules.catch_up_days)
         if step.key not in made and on <= day <= on + timedelta(days=grace):
-            return f"{began}，「{step.title}」{_unmade(step, version, on, day, today)}"
+            said = _unmade(session, step, enrolled, version, on, day, today)
+            return f"{began}，「{step.title}」{said}"
     coming = sorted(
         (enrolled.anchored_on + timedelta(days=step.day), step.position, step)
         for step in version.contact_steps
@@ -146,10 +149,18 @@ def _next_step(
     return f"{began}，下一步「{step.title}」在 {day_words(on)}" + (f"（{late}）" if late else "")
 
 
-def _unmade(step: SopStep, version: Running, on: date, day: date, today: date) -> str:
+def _unmade(
+    session: Session,
+    step: SopStep,
+    enrolled: Enrollment,
+    version: Running,
+    on: date,
+    day: date,
+    today: date,
+) -> str:
     if version.effective_on is not None and on < version.effective_on:
         return f"应在 {day_words(on)}，那时这一版还没有生效"
-    if step.channels is not None:
+    if channels_of.kind_now(session, step, enrolled.id, day) == step_kinds.NO_TASK:
         return f"按方式不联系（{step_kinds.sentence(step.kind, step.channels)}）"
     if day < today:
         return "那天没有排入"

@@ -47,7 +47,7 @@ def parse_moment(text: str, today: date) -> datetime | None:
     found = _CLOCK.search(text.strip())
     if found is None or found.end() != len(text.strip()):
         return None
-    named = text.strip()[: found.start()].strip()
+    named = text.strip()[: found.start()].strip(" ,，、")
     day = parse_day(named, today) if named else today
     hour, minutes = int(found[2]), 30 if found[3] == "半" else int(found[3] or 0)
     if _is_afternoon(found[1], found[2]):

@@ -161,6 +161,13 @@ _LEAD = re.compile(r"(?:第\s*)?([0-9]{4,12})(?:[个项条号]|(?![0-9]))")
 _FIRST = re.compile(rf"^(?:第\s*)?({_NUMBER})(?:[个项条号](?![0-9]))?")
 _NEXT = re.compile(rf"^(?:\s*[、,，和及]\s*|\s+)({_NUMBER})(?=$|[\s、,，。.!和及])")
 _DAY = re.compile(r"[0-9今明后下这]|大后|周|星期|礼拜|[一二两三四五六七八九十]天")
+# 「王女士周六15:00」: a name, and where the day or the hour begins.
+_GLUED = re.compile(
+    r"(\D+?)((?:今|明|大?后|下*周|下*星期|下*礼拜|这周|上午|下午|中午|晚上|[0-9]).*(?:[0-9]|点|半|分|时))"
+)
+# Width is folded for reading; what is kept of a sentence has its own marks again.
+_MARKS = str.maketrans({",": "，", "?": "？", "!": "！", ";": "；"})
+_MARK = re.compile(r"(?<=[一-鿿])[,?!;]")
 _PADDING = " \t\n:,，。.、;!~-"
 
 
@@ -176,8 +183,9 @@ def parse(text: str) -> Command | None:
                     continue  # 「退订金」 is a question about money.
                 command = _read(form, said[len(name) :].strip(_PADDING))
                 if command is not None:
-                    return command
-    return _number_first(said)
+                    return _with_marks(command)
+    first = _number_first(said)
+    return None if first is None else _with_marks(first)
 
 
 def nearest(text: str) -> Form | None:
@@ -198,11 +206,19 @@ def _read(form: Form, rest: str) -> Command | None:
     if form.takes == "numbers":
         numbers, more = _numbers(rest)
         if form.verb is Verb.BOOK and more and not numbers and " " not in more:
-            return None  # 「约会」 is no customer with a time.
+            glued = _GLUED.fullmatch(more)
+            if glued is None:
+                return None  # 「约会」 is no customer with a time.
+            more = f"{glued[1]} {glued[2]}"
         return Command(form.verb, numbers, more)
     if form.takes == "words" and not rest and form.verb is Verb.POINTS:
         return None  # A bare 「积分」 is a question for the keyword table.
     return Command(form.verb, (), rest)
+
+
+def _with_marks(command: Command) -> Command:
+    said = _MARK.sub(lambda mark: mark[0].translate(_MARKS), command.rest)
+    return Command(command.verb, command.numbers, said)
 
 
 def _number_first(said: str) -> Command | None:

@@ -17,6 +17,7 @@ from content_library.models import KeywordReply
 from handlers.events.chat import guide_wrote
 from handlers.guide_commands import parsing
 from handlers.guide_commands.days import parse_moment
+from handlers.guide_commands.parsing import Command, Verb, parse
 from sop import lead_views, leads
 from sop.models import Appointment, Lead
 from tests.factories import TODAY, Make
@@ -234,6 +235,23 @@ def test_what_the_customer_said_herself_only_she_takes_back(talk: Talk) -> None:
             )
         )
     assert "本人" in _ask(talk, "恢复 王女士")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("约沈若兰后天15:00", "沈若兰 后天15:00"),
+        ("约王女士周六下午3点", "王女士 周六下午3点"),
+        ("约张总10点半", "张总 10点半"),
+    ],
+)
+def test_a_name_and_a_time_without_a_blank_are_read_apart(text: str, rest: str) -> None:
+    assert parse(text) == Command(Verb.BOOK, (), rest)
+
+
+def test_what_is_kept_of_a_sentence_keeps_its_chinese_marks() -> None:
+    command = parse("结果 王女士 看中两款，周末再定！价格 1,280 元")
+    assert command == Command(Verb.CONCLUDE, (), "王女士 看中两款，周末再定！价格 1,280 元")
 
 
 @pytest.mark.parametrize("text", ["上班时间", "约会", "休息室在哪"])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,3 +311,14 @@ def test_what_was_loaded_is_dumped_and_that_loads_again_unchanged(session: Sessi
     dumped = brand_pack.dump(session)
     assert brand_pack.load(session, dumped, by="test", now=NOON).published == 0
     assert brand_pack.dump(session) == dumped
+
+
+def test_the_guide_to_the_presets_names_every_programme_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[2] for line in page.splitlines() if line.startswith("| ")][1:]
+    named = [name.strip() for row in rows for name in row.split(" · ")]
+    assert sorted(named) == sorted(sop["name"] for sop in sops())
+    counts = [len(pack()[key]) for key in (
+        "sops", "talking_points", "sms_templates", "wechat_templates", "coupon_templates",
+    )]  # fmt: skip
+    assert [int(number) for number in re.findall(r"[0-9]+", page.split("##")[0])[:5]] == counts

@@ -9,7 +9,7 @@ import pytest
 from bot.clock import at
 from bot.crm.models import Brand
 from bot.errors import UserError
-from sop import versions, why
+from sop import enrollment, versions, why
 from sop.explain import explain
 from sop.models import Touch
 from tests.sop import facts
@@ -130,6 +130,33 @@ def test_a_day_that_comes_back_is_named_beside_the_day_it_began(session, make):
     publish(session, spec("周年", {"kind": "member_anniversary"}, step("道谢", -3)))
     assert reasons(session, contact)["周年"] == [
         "2024年12月1日 入会，入会周年是 12月1日，还有 10 天，提前 3 天开始"
+    ]
+
+
+def test_a_step_by_tier_that_would_reach_her_is_not_said_to_leave_her_out(session, make):
+    contact = make.contact(make.guide(), followed_on=TODAY)
+    make.score(contact, tier="A")
+    kind = {"by": "tier", "S": "none", "A": "call", "else": "none"}
+    publish(session, spec("新客", FOLLOWED, step("问候", kind=kind)))
+    enrollment.enroll_due(session, TODAY)  # the night has not planned it yet
+    assert reasons(session, contact)["新客"] == [
+        "11月21日 加为好友，已入组，「问候」下一次排期时排入"
+    ]
+
+
+def test_the_day_that_comes_next_stands_before_later_ones(session, make):
+    contact = make.contact(make.guide())
+    make.member(contact, birth_month=12, birth_day=30, registered_on=date(2024, 12, 1))
+    publish(session, spec("一", {"kind": "birthday"}, step("早", -7)))
+    publish(session, spec("二", {"kind": "birthday"}))
+    publish(session, spec("周年", {"kind": "member_anniversary"}))
+    publish(session, spec("售后", {"kind": "purchased"}))
+    grouped = explain(session, contact.id, TODAY).grouped_absences
+    found = [(reasons, {one.sop_name for one in those}) for reasons, those in grouped]
+    assert found == [
+        (["2024年12月1日 入会，入会周年是 12月1日，还有 10 天"], {"周年"}),
+        (["12月30日 生日，还有 39 天"], {"一", "二"}),
+        (["近一年没有：购买任意商品"], {"售后"}),
     ]
 
 
