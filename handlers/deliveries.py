@@ -57,6 +57,8 @@ DELIVERIES: dict[str, Kind] = {
         reconcile=posting.reconcile_mass,
     ),
     "mass_cancel": Kind(A, moot_on=frozenset({41047, 41093})),
+    # What was reminded too often or is over needs no reminder.
+    "mass_reminder": Kind(A, moot_on=frozenset({41048, 41093, 41094})),
     "group_message": Kind(
         C,
         after=posting_sends.group_created,

@@ -147,14 +147,23 @@ def one(session: Session, appointment_id: int) -> Slot:
     return found[0]
 
 
-def page(session: Session, first: date, last: date, *, store_id: int | None = None) -> list[Slot]:
+def page(
+    session: Session,
+    first: date,
+    last: date,
+    *,
+    store_id: int | None = None,
+    sop_id: int | None = None,
+) -> list[Slot]:
     """Invited in these days, the next to come first, then the newest; at most 200."""
     where = """
         WHERE a.created_at >= :since AND a.created_at < :until
           AND (CAST(:store_id AS bigint) IS NULL OR a.store_id = :store_id)
+          AND (CAST(:sop_id AS bigint) IS NULL OR a.sop_id = :sop_id)
         ORDER BY a.state <> 'booked', CASE WHEN a.state = 'booked' THEN a.slot_at END, a.id DESC
         LIMIT 200"""
-    return _slots(session, where, {**span(first, last), "store_id": store_id})
+    given = {**span(first, last), "store_id": store_id, "sop_id": sop_id}
+    return _slots(session, where, given)
 
 
 def span(first: date, last: date) -> dict[str, datetime]:

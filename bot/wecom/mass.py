@@ -21,6 +21,7 @@ from bot.wecom.path import CallPath
 #: The path that makes a mass message or a group message.
 API = "externalcontact/add_msg_template"
 CANCEL_API = "externalcontact/cancel_groupmsg_send"
+REMIND_API = "externalcontact/remind_groupmsg_send"
 #: Customers of one mass message.
 MOST_CUSTOMERS = 10_000
 _PAGE = 1000
@@ -118,6 +119,11 @@ def cancel_body(msgid: str) -> bytes:
     return bodies.freeze({"msgid": msgid})
 
 
+def remind_body(msgid: str) -> bytes:
+    """externalcontact/remind_groupmsg_send: whoever has not confirmed is notified again."""
+    return bodies.freeze({"msgid": msgid})
+
+
 def read_created(reply: Mapping[str, Any]) -> Created:
     """What a reply to add_msg_template says; errcode 0 may still leave customers out."""
     return Created(text_of(reply, "msgid"), texts_of(reply, "fail_list"))
@@ -194,7 +200,7 @@ class MassCalls(CallPath):
 
     def remind_mass_message(self, msgid: str) -> None:
         """Notify the guides who have not confirmed; at most three times in 24 hours (41094)."""
-        self.call("externalcontact/remind_groupmsg_send", bodies.freeze({"msgid": msgid}))
+        self.call(REMIND_API, remind_body(msgid))
 
     def cancel_mass_message(self, msgid: str) -> None:
         """Stop what has not been sent; what was delivered stays."""

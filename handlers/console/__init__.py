@@ -16,6 +16,7 @@ from handlers.console import (
     lost_list,
     people_words,
     problems,
+    send_list,
     sign_in,
     sops,
     today,
@@ -36,6 +37,7 @@ PAGES: tuple[Page, ...] = (
     Page("SOP", sops.bp, "console.sops.page"),
     Page("客户", contacts.bp, "console.contacts.page"),
     Page("线索", lead_list.bp, "console.leads.page"),
+    Page("群发", send_list.bp, "console.sends.page"),
     Page("邀约", appointment_list.bp, "console.appointments.page"),
     Page("流失", lost_list.bp, "console.lost.page"),
 )

@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from bot.clock import business_day
 from bot.db import transaction
 from bot.errors import UserError
-from handlers.console import audit, days, guard
+from handlers.console import audit, days, filters, guard
 from handlers.web import the_bot
 from sop import appointments, slots
 from sop.funnel import funnel
@@ -30,16 +30,29 @@ def page() -> Any:
     last = days.read(request.args.get("until"), today)
     first = last - timedelta(days=span - 1)
     with transaction(the_bot().sessions) as session:
+        chosen = filters.read(session)
+        of = {"store_id": chosen.store_id, "sop_id": chosen.sop_id}
         return render_template(
             "console/appointments.html",
-            funnel=funnel(session, first, last),
-            rows=slots.page(session, first, last),
+            funnel=funnel(session, first, last, **of),
+            rows=slots.page(session, first, last, **of),
+            filters=chosen,
+            kept=_kept(),
             span=span,
             spans=_SPANS,
             states=slots.STATE_WORDS,
             intents=slots.INTENT_WORDS,
             live=slots.LIVE,
         )
+
+
+def _kept() -> dict[str, Any]:
+    """What the list is filtered by: whoever says something of one line comes back to the same."""
+    return {
+        name: value
+        for name in ("days", "until", "store", "sop")
+        if (value := request.args.get(name))
+    }
 
 
 @bp.post("/<int:appointment_id>/arrived")
@@ -50,7 +63,7 @@ def arrived(appointment_id: int) -> Any:
     with transaction(bot.sessions) as session:
         appointments.arrive(session, appointment_id, at=now, by=guard.who().actor)
         audit.note(session, "appointment.arrived", f"appointment:{appointment_id}", now)
-    return redirect(url_for("console.appointments.page"))
+    return redirect(url_for("console.appointments.page", **_kept()))
 
 
 @bp.post("/<int:appointment_id>/cancelled")
@@ -62,7 +75,7 @@ def cancelled(appointment_id: int) -> Any:
         reason = request.form.get("reason", "")
         appointments.cancel(session, appointment_id, reason, by=guard.who().actor, now=now)
         audit.note(session, "appointment.cancelled", f"appointment:{appointment_id}", now)
-    return redirect(url_for("console.appointments.page"))
+    return redirect(url_for("console.appointments.page", **_kept()))
 
 
 @bp.post("/<int:appointment_id>/outcome")
@@ -76,4 +89,4 @@ def outcome(appointment_id: int) -> Any:
     with transaction(bot.sessions) as session:
         appointments.say_outcome(session, appointment_id, said, now=now)
         audit.note(session, "appointment.outcome", f"appointment:{appointment_id}", now)
-    return redirect(url_for("console.appointments.page"))
+    return redirect(url_for("console.appointments.page", **_kept()))

@@ -62,7 +62,7 @@ _MATERIAL_KINDS = {
     "file": "文件",
 }
 # Known only once a task has given its coupon, so a sample stands for them.
-_OF_THE_TASK = ("优惠券码", "优惠券面额", "优惠券到期日")
+_OF_THE_TASK = tuple(name for name in placeholders.PLACEHOLDERS if name.startswith("优惠券"))
 # A sample customer is looked for among so many of the newest friends.
 _NEWEST = 200
 

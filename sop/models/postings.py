@@ -73,6 +73,8 @@ class MassSend(Base):
     error: Mapped[str | None] = mapped_column(Text)
     #: When WeCom was last asked what became of it.
     checked_at: Mapped[datetime | None]
+    #: When HQ last had its guide reminded to confirm.
+    reminded_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -116,4 +118,6 @@ class PostingGuide(Base):
     published_at: Mapped[datetime | None]
     #: A group message is made per guide; WeCom's id of hers.
     msgid: Mapped[str | None] = mapped_column(Text, index=True)
+    #: When HQ last had her reminded to send it.
+    reminded_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)

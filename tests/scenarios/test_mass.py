@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bot.errors import WeComUnavailable
 from bot.outbox import Outbox
 from bot.sandbox import actors, knobs, mass_actors
 from handlers import timetable
+from sop import mass_reminders
 from sop.models import MassSend, Posting, PostingGuide, Task, Touch
+from sop.send_board import SendKey
 from tests.bot.sandbox.conftest import PNG
 from tests.scenarios.packs import SMALL, pack, sop, step
 from tests.world import TODAY, World
@@ -84,6 +86,25 @@ def test_a_mass_message_is_asked_for_once_and_sent_when_the_guide_confirms(world
     assert delivered == {one.id for one in people}
     assert [one.touched_on for one in world.scalars(select(Touch))] == [TODAY + D] * 3
     assert {one.channel for one in world.scalars(select(Touch))} == {"mass_message"}
+
+
+def test_who_has_not_confirmed_is_reminded_by_wecom_and_too_often_is_no_dead_letter(
+    world: World,
+) -> None:
+    _load(world, sop("上新", "followed", _mass()))
+    _friends(world, "李雷")
+    _at_ten(world)
+    for _ in range(4):
+        with world.bot.sessions() as session, session.begin():
+            # As if each press came a night later: WeCom counts for itself.
+            session.execute(update(MassSend).values(reminded_at=None))
+            send = session.scalars(select(MassSend)).one()
+            key = SendKey(send.step_id, send.planned_on)
+            assert mass_reminders.remind(session, key, None, world.bot.clock.now()) == 1
+        world.settle()
+        world.pass_time(seconds=5)
+    ended = world.rows(select(Outbox.state).where(Outbox.kind == "mass_reminder"))
+    assert [state for (state,) in ended] == ["done", "done", "done", "cancelled"]
 
 
 def test_who_has_had_enough_this_month_is_skipped_and_free_again(world: World) -> None:

@@ -11,6 +11,8 @@ from bot.clock import at, business_day
 from bot.crm.models import AuditEntry, Contact, Visit
 from sop import appointments
 from sop.models import Appointment, Intent
+from tests.fixtures_db import counting
+from tests.sop.plans import publish, spec
 
 
 @pytest.fixture
@@ -121,3 +123,37 @@ def test_what_cannot_be_is_said_in_one_sentence(editor, session, came, deed, sai
     assert said in answer.text
     wang = appointment(session, "王小雨")
     assert (wang.state, wang.outcome, audited(session)) == ("arrived", None, [])
+
+
+def test_store_and_sop_choose_and_stay_after_a_deed(viewer, editor, session, make, came):
+    other = make.store(name="徐汇店")
+    live = publish(session, spec("沙龙", {"kind": "followed"}))
+    li = appointment(session, "李大山")
+    li.sop_id = live.sop_id
+    session.commit()
+    page = viewer.page(f"/console/appointments/?sop={live.sop_id}&days=90")
+    assert "李大山" in page
+    assert "王小雨" not in page
+    assert "¥0" in page
+    assert f"sop={live.sop_id}" in page
+    assert "没有符合筛选的邀约" in viewer.page(f"/console/appointments/?store={other.id}")
+    path = f"/console/appointments/{li.id}/arrived?sop={live.sop_id}&days=90"
+    answer = editor.post(path)
+    assert answer.location.endswith(f"?days=90&sop={live.sop_id}")
+
+
+def test_the_list_takes_as_many_statements_for_twenty_as_for_two(
+    viewer, session, make, came, engine
+):
+    def statements():
+        with counting(engine) as seen:
+            viewer.page("/console/appointments/")
+        return seen.count
+
+    few = statements()
+    guide = make.guide(make.store(name="徐汇店"))
+    for n in range(18):
+        contact = make.contact(guide, name=f"客户{n}")
+        appointments.by_hand(session, contact.id, guide.id, guide.store_id, at(came, 12))
+    session.commit()
+    assert statements() == few < 12
