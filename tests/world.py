@@ -228,13 +228,14 @@ class World:
     def settle(self) -> None:
         """Letters delivered, lanes empty: nothing is left to do at this moment."""
         for _ in range(50):
-            self._await_post()
+            self.await_post()
             done = worker.settle(self.bot)
             if not done and not self._letters_waiting() and not self._hurry():
                 return
         raise AssertionError("the world does not come to rest")
 
-    def _await_post(self) -> None:
+    def await_post(self) -> None:
+        """Letters delivered; what they bring is not looked at."""
         deadline = time.monotonic() + _PATIENCE
         while self._letters_waiting():
             assert time.monotonic() < deadline, self.town.letters("queued")

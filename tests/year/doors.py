@@ -17,9 +17,9 @@ from bot.sandbox import actors, guide_actors, mass_actors
 from bot.sandbox.official_account import openid_of
 from bot.sandbox.populate import populate
 from handlers import timetable
+from tests.world import World
 from tests.year.model import facts
 from tests.year.model.facts import CODES, Guide, Happening, Town
-from tests.world import World
 
 _BATCH = 800
 _WEEKDAYS = "一二三四五六日"
@@ -133,8 +133,11 @@ class Doors:
         else:
             actors.scan(town, who, state=one.body["code"], userid=guide)
             actors.accept(town, guide, who)
-        self.world.settle()
         return replace(one, at=moment)
+
+    def await_letters(self) -> None:
+        """Until WeCom's callbacks have been taken; nobody has looked into them yet."""
+        self.world.await_post()
 
     def _userid(self, number: int) -> str:
         return self._town.guides[number].userid
@@ -143,7 +146,7 @@ class Doors:
 
     def post(self, happened: Iterable[Happening], *, shuffled: bool = True) -> None:
         """POST /api/v1/events; in any order, for that must not matter."""
-        events = [_event(one) for one in happened]
+        events = [event(one) for one in happened]
         if shuffled:
             random.Random(len(events)).shuffle(events)
         for start in range(0, len(events), _BATCH):
@@ -194,7 +197,7 @@ class Doors:
         self._answers = max((one.id for one in found), default=self._answers)
 
 
-def _event(one: Happening) -> dict[str, Any]:
+def event(one: Happening) -> dict[str, Any]:
     """What a till or mall posts of a happening."""
     who: dict[str, str] = {"external_userid": facts.external_userid(one.number)}
     if one.body.get("is_other"):

@@ -18,7 +18,7 @@ from tests.world import World
 from tests.year import looking
 from tests.year.doors import Doors, organisation
 from tests.year.model import appointments, leads
-from tests.year.model.facts import IN_CHAT, IN_TOWN, Happening, name
+from tests.year.model.facts import FIRST_CARD, IN_CHAT, IN_TOWN, Happening, name
 from tests.year.model.person import MESSAGES, Person
 from tests.year.model.planner import Planner
 from tests.year.model.tasks import Task
@@ -26,7 +26,7 @@ from tests.year.model.tasks import Task
 _NIGHT, _WORK, _EVENING = time(2, 30), time(15), time(19, 30)
 _SENT, _ASKED = time(20, 10), time(20, 20)
 _SLOT = time(15)
-_LONG_AGO = datetime(1999, 1, 1)
+_LONG_AGO = datetime.combine(date(1999, 1, 1), time(0))
 
 
 def presets() -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Driver:
         past = self.town.told(_LONG_AGO, until)
         self._told_until = self._chat_until = until
         friends = [one for one in past if one.kind in IN_TOWN]
-        cards = [one for one in past if one.at == datetime(2000, 1, 1, 12)]
+        cards = [one for one in past if one.at == FIRST_CARD]
         told = [one for one in past if one.kind not in IN_TOWN | IN_CHAT and one not in cards]
         self.doors.settle_there(friends)
         # In the order of their numbers, so that equal tasks have equal places on both sides.
@@ -79,8 +79,9 @@ class Driver:
 
     def live(self, day: date) -> None:
         """Everything else of the day, on both sides."""
-        # Not the same minute every day: a fortnight after a moment is before it or after it.
-        self._report(day, time(12, 30 + day.toordinal() % 29))
+        if day.toordinal() % 3 == 0:
+            # Not the same minute every time: a fortnight after a moment is before or after it.
+            self._report(day, time(12, 30 + day.toordinal() % 29))
         self._work(day)
         self._report(day, _EVENING)
         self._send(day)
@@ -96,17 +97,19 @@ class Driver:
         now = self.doors.wait_until(day, clock)
         told = self.town.told(self._told_until, now)
         self._told_until = now
+        people: list[Person] = []
         for one in told:
             if one.kind in IN_TOWN and self._can_happen(one):
-                happened = self.doors.meet(one)
-                self.planner.refresh(self.planner.hear([happened]), now)
+                people += self.planner.hear([self.doors.meet(one)])
                 self.counts[one.kind] += 1
         facts = [one for one in told if one.kind not in IN_TOWN | IN_CHAT]
         facts += self._visits(day, now)
-        if facts:
-            self.doors.post(facts)
+        self.doors.await_letters()
+        self.doors.post(facts)
+        people += self.planner.hear(facts)
+        if people:
             self.world.settle()
-            self.planner.refresh(self.planner.hear(facts), now)
+            self.planner.refresh(list({one.number: one for one in people}.values()), now)
 
     def _can_happen(self, one: Happening) -> bool:
         person, guide = self.planner.book.people[one.number], one.body["guide"]
@@ -173,9 +176,7 @@ class Driver:
         for fate, tasks in fates.items():
             self.counts[fate] += len(tasks)
 
-    def _say(
-        self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]
-    ) -> None:
+    def _say(self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]) -> None:
         """What guides tell of their customers: booked, came, will not come, wants, refuses."""
         lines: list[tuple[int, str]] = []
         changed: dict[int, Person] = {}
@@ -208,9 +209,17 @@ class Driver:
     def _book(self, task: Task, guide: int, day: date, number: int) -> str:
         on = day + timedelta(days=1 + _dice("slot", task.number) % 9)
         store = self.town.guides[guide].store
-        appointments.book(task.person, datetime.combine(on, _SLOT), store)
+        appointments.book(task.person, guide, datetime.combine(on, _SLOT), store)
         self.counts["booked"] += 1
         return f"约 {number} {on.month}月{on.day}日 {_SLOT:%H:%M}"
+
+    def _book_by_name(self, person: Person, one: Happening, now: datetime) -> str:
+        assert person.guide is not None
+        on = now.date() + timedelta(days=one.body["days"])
+        store = self.town.guides[person.guide].store
+        appointments.book(person, person.guide, datetime.combine(on, _SLOT), store)
+        self.counts["booked"] += 1
+        return f"约 {name(person.number)} {on.month}月{on.day}日 {_SLOT:%H:%M}"
 
     def _lose_lead(self, task: Task, guide: int) -> list[tuple[int, str]]:
         lead = task.person.lead
@@ -228,9 +237,13 @@ class Driver:
                 self.town.guides[one.number].off.add(now.date() + timedelta(days=1))
                 lines.append((one.number, "休息 明天"))
             person = self.planner.book.people.get(one.number)
-            if one.kind not in ("says", "stops") or person is None or person.guide is None:
+            if one.kind == "rests" or person is None or person.guide is None:
                 continue
-            if one.kind == "says":
+            if one.kind == "books":
+                if person.number not in changed:
+                    lines.append((person.guide, self._book_by_name(person, one, now)))
+                    changed[person.number] = person
+            elif one.kind == "says":
                 leads.say(person, f"said:{now.date()}", now)
                 lines.append((person.guide, f"意向 {name(person.number)} {one.body['words']}"))
             else:
@@ -252,10 +265,13 @@ class Driver:
         self.doors.look()
         for task in sent:
             task.state = "done"
-        self.counts["sent"] += len(sent)
 
 
-_COMMANDS = {"done": "完成 {numbers}", "skipped": "跳过 {numbers} 出国了", "put off": "改期 {numbers} 后天"}
+_COMMANDS = {
+    "done": "完成 {numbers}",
+    "skipped": "跳过 {numbers} 出国了",
+    "put off": "改期 {numbers} 后天",
+}
 
 
 def _dice(*seeds: Any) -> int:

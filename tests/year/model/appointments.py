@@ -9,6 +9,7 @@ from tests.year.model.person import Appointment, Person, Visit
 from tests.year.model.tasks import Task
 
 _LATE_DAYS = 7
+_UNASKED = ("skipped", "expired", "withdrawn")
 
 
 def invite(mine: Iterable[Task], day: date) -> None:
@@ -24,9 +25,8 @@ def invite(mine: Iterable[Task], day: date) -> None:
 def settle(person: Person, tasks: Sequence[Task], day: date) -> None:
     """The night: who was not asked, who came, who did not."""
     for one in person.appointments:
-        if one.state == "invited" and tasks[one.task - 1].state in (
-            "skipped", "expired", "withdrawn",
-        ):  # fmt: skip
+        asked = tasks[one.task - 1] if one.task else None
+        if one.state == "invited" and asked and asked.state in _UNASKED:
             one.state = "cancelled"
         if one.slot_at is None:
             continue
@@ -49,10 +49,12 @@ def live(person: Person) -> Appointment | None:
     return None
 
 
-def book(person: Person, slot_at: datetime, store: int) -> None:
-    """She names a time."""
+def book(person: Person, guide: int, slot_at: datetime, store: int) -> None:
+    """She names a time, invited by a task or not."""
     one = live(person)
-    assert one is not None
+    if one is None:
+        one = Appointment(guide, 0)
+        person.appointments.append(one)
     one.state, one.slot_at, one.store = "booked", slot_at, store
 
 

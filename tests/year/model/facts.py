@@ -7,6 +7,7 @@ moment at which it is told, which for a late report may be days after it happene
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -22,10 +23,12 @@ HOURS: tuple[tuple[time, time] | None, ...] = (
 CODES = {"partner": "渠道/异业", "wedding": "意向/结婚选款"}
 #: What happens before it is told by a hand of a guide or a customer, at these doors.
 IN_TOWN = frozenset({"adds", "customer_deletes", "guide_deletes"})
-IN_CHAT = frozenset({"says", "stops", "rests"})
+IN_CHAT = frozenset({"says", "stops", "rests", "books"})
 #: Numbers of those who are only known by a second card of somebody.
 SECOND_CARDS = 500_000
 _NOON, _EVENING = time(12), time(19)
+#: When everybody got her card.
+FIRST_CARD = datetime.combine(date(2000, 1, 1), _NOON)
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Town:
         return sorted(found, key=lambda one: one.at)
 
 
-def town(seed: int, first: date, last: date, people: int, guides: int) -> Town:
-    """A brand whose facts are dense around the nights from `first` to `last`."""
+def town(seed: int, days: Sequence[date], people: int, guides: int) -> Town:
+    """A brand whose facts are dense around the days that will be lived."""
     dice = random.Random(seed)
     staff = [
         Guide(
@@ -87,15 +90,15 @@ def town(seed: int, first: date, last: date, people: int, guides: int) -> Town:
         )
         for number in range(guides)
     ]
-    story = [one for number in range(people) for one in _life(dice, number, guides, first, last)]
+    story = [one for number in range(people) for one in _life(dice, number, guides, days)]
     for guide in staff:
-        for _ in range(max((last - first).days // 30, 1)):
-            day = first + timedelta(days=dice.randrange((last - first).days or 1))
-            moment = datetime.combine(day, _NOON)
+        for _ in range(max(len(days) // 30, 1)):
+            moment = datetime.combine(dice.choice(days), _NOON)
             story.append(Happening(moment, moment, guide.number, "rests"))
-    # A holiday of three days and the Saturday that is worked for it, as in any notice.
-    holiday = {first + timedelta(days=days): False for days in (2, 3, 4)}
-    workdays = holiday | {first + timedelta(days=12 - first.weekday()): True}
+    # Two days off in the week and a day of a weekend that is worked for them, as in any notice.
+    free = [day for day in days if day.isoweekday() < 6][1:3]
+    worked = [day for day in days if day.isoweekday() > 5][:1]
+    workdays = dict.fromkeys(free, False) | dict.fromkeys(worked, True)
     return Town(staff, list(range(people)), story, workdays)
 
 
@@ -127,13 +130,25 @@ class _Life:
 
     dice: random.Random
     number: int
-    first: date
-    nights: int
+    days: Sequence[date]
     story: list[Happening] = field(default_factory=list)
 
+    @property
+    def first(self) -> date:
+        return self.days[0]
+
+    @property
+    def nights(self) -> int:
+        return len(self.days)
+
     def day(self, low: int, high: int) -> date:
-        """A day so many days after the first night."""
-        return self.first + timedelta(days=self.dice.randrange(low, max(high, low + 1)))
+        """A day, counted in lived days from the first; before and after those in all days."""
+        place = self.dice.randrange(low, max(high, low + 1))
+        if place < 0:
+            return self.first + timedelta(days=place)
+        if place < self.nights:
+            return self.days[place]
+        return self.days[-1] + timedelta(days=place - self.nights + 1)
 
     def moment(self, on: date) -> datetime:
         """A shop's hour of the day, on the wall clock of Shanghai."""
@@ -146,22 +161,22 @@ class _Life:
         self.story.append(Happening(at, told_at, self.number, kind, body))
 
 
-def _life(
-    dice: random.Random, number: int, guides: int, first: date, last: date
-) -> list[Happening]:
-    life = _Life(dice, number, first, (last - first).days)
+def _life(dice: random.Random, number: int, guides: int, days: Sequence[date]) -> list[Happening]:
+    life = _Life(dice, number, days)
     guide, followed = dice.randrange(guides), _meet(life, guides)
     _join(life, followed)
     _shop(life)
     _rewards(life)
     if dice.random() < 0.25:
         _speak(life)
+    if dice.random() < 0.15:
+        life.tell(life.moment(life.day(0, life.nights)), "books", days=dice.choice([1, 2, 5]))
     if dice.random() < 0.12:
         _part(life, guide, followed, guides)
     return [
         one
         for one in _with_guide(life.story, guide)
-        if one.kind not in IN_TOWN | IN_CHAT or one.at.date() >= first or one.kind == "adds"
+        if one.kind not in IN_TOWN | IN_CHAT or one.at.date() >= days[0] or one.kind == "adds"
     ]
 
 
@@ -202,7 +217,7 @@ def _join(life: _Life, followed: date) -> None:
         "has_mobile": dice.random() < 0.6,
         "has_openid": dice.random() < 0.5,
     }
-    life.tell(datetime(2000, 1, 1, 12), "member", **card)
+    life.tell(FIRST_CARD, "member", **card)
     if dice.random() < 0.08:
         # The card was wrong, or she has a telephone now.
         other = life.day(0, life.nights + 8)
@@ -232,7 +247,9 @@ def _shop(life: _Life) -> None:
         if dice.random() < 0.3:
             life.tell(at + timedelta(days=1), "cart_removed", **cart)
     if dice.random() < 0.2:
-        life.tell(life.moment(life.day(-200, life.nights)), "visit", how=dice.choice(["到店", "线上"]))
+        life.tell(
+            life.moment(life.day(-200, life.nights)), "visit", how=dice.choice(["到店", "线上"])
+        )
     if dice.random() < 0.1:
         life.tell(life.moment(life.day(0, life.nights)), "view", seconds=dice.choice([4, 30]))
 

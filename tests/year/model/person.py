@@ -92,7 +92,7 @@ class Lead:
 
 @dataclass
 class Appointment:
-    """An invitation, and the day she is booked for."""
+    """An invitation (`task` 0: no task made it), and the day she is booked for."""
 
     guide: int
     task: int

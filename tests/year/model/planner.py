@@ -16,6 +16,7 @@ from tests.year.model.facts import SECOND_CARDS, Guide, Happening, Town
 from tests.year.model.person import Book, Coupon, Person
 from tests.year.model.scores import Score
 from tests.year.model.tasks import (
+    BY_MACHINE,
     CATCH_UP,
     Enrollment,
     Task,
@@ -81,6 +82,12 @@ class Planner:
         for person in people:
             leads.raise_due(person, now)
         self._plan(people, now.date(), now, is_night=False)
+        whom = {person.number for person in people}
+        for task in self.open_on(now.date()):
+            is_due = task.due_at is not None and task.due_at <= now
+            if task.person.number in whom and task.kind in BY_MACHINE and is_due:
+                # What is due already leaves with the plan that opened it.
+                task.state = "done"
 
     def moments(self, day: date) -> set[tuple[str, str, date]]:
         """Moments and group messages of the day: (SOP, step, day)."""
