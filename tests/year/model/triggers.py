@@ -147,17 +147,23 @@ def _coupon_received(
 def _points_expiring(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
-    spent = -sum(change.delta for change in person.points if change.delta < 0)
     lots = sorted(
         (change for change in person.points if change.delta > 0),
         key=lambda lot: (lot.expires_on or date.max, lot.at, lot.id),
     )
+    kept = {lot.id: lot.delta for lot in lots}
+    for spent in sorted((c for c in person.points if c.delta < 0), key=lambda change: change.at):
+        wanted = -spent.delta
+        # What has lapsed by the day pays for nothing; of the rest the soonest to lapse goes first.
+        for lot in lots:
+            if lot.expires_on is None or spent.at.date() <= lot.expires_on:
+                used = min(wanted, kept[lot.id])
+                kept[lot.id] -= used
+                wanted -= used
     left: dict[date, int] = {}
     for lot in lots:
-        used = min(spent, lot.delta)
-        spent -= used
-        if lot.expires_on is not None and lot.delta > used:
-            left[lot.expires_on] = left.get(lot.expires_on, 0) + lot.delta - used
+        if lot.expires_on is not None and kept[lot.id]:
+            left[lot.expires_on] = left.get(lot.expires_on, 0) + kept[lot.id]
     for on, points in left.items():
         if points >= trigger.get("min_points", 1):
             yield on, None, None
