@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from bot.crm import identity, intake
+from bot.crm import identity, identity_rows, intake
 from bot.crm.models import Cart, CartChange, ContactIdentity, Coupon, IdentityKind, Member
 from bot.db import transaction
 from tests.bot.crm.events import (
@@ -121,3 +122,27 @@ def test_two_batches_about_one_cart_and_one_coupon_at_once_lose_nothing(sessions
 def test_a_number_nobody_can_have_finds_nobody(session, typed):
     accept(session, member("m1"))
     assert identity.find(session, typed, secret_key=KEY) is None
+
+
+def test_looking_people_up_never_reads_all_numbers_of_a_kind(session):
+    """Measured while nobody had a unionid, the table must not be read whole for each person."""
+    session.execute(
+        text(
+            "INSERT INTO contact (external_userid) SELECT 'wm' || n FROM generate_series(1, 900) n"
+        )
+    )
+    numbers = "INSERT INTO contact_identity (kind, value, contact_id) SELECT '{0}', '{0}' || id, id"
+    session.execute(text(numbers.format("member_no") + " FROM contact"))
+    session.execute(text("ANALYZE contact"))
+    session.execute(text("ANALYZE contact_identity"))
+    session.execute(text(numbers.format("unionid") + " FROM contact"))
+    given = {
+        "keys": json.dumps(
+            [{"kind": "member_no", "value": f"member_no{n}"} for n in range(1, 200)]
+        ),
+        "external_userids": [],
+        "member_nos": [],
+    }
+    plan = session.scalars(text(f"EXPLAIN {identity_rows._READ.text}"), given).all()
+    conditions = [line.strip() for line in plan if "Index Cond" in line and "'unionid'" in line]
+    assert conditions == []
