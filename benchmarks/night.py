@@ -68,13 +68,19 @@ def _measure(contacts: int, guides: int, slowest: int, *, presets: bool) -> list
         engine = install.engine()
         sessions = create_sessions(engine)
         began = time.monotonic()
+        print(f"\nloading {contacts:,} contacts", flush=True)
         with transaction(sessions) as session:
             content.load(session, guides=guides, day=DAY, presets=presets)
         orders = crowd.load(engine, install, contacts=contacts, guides=guides, day=DAY)
         if presets:
             rewards.load(install, day=DAY)
         took = time.monotonic() - began
-        print(f"\n{contacts:,} contacts, {guides:,} guides, {orders:,} orders in {took:.0f} s")
+        size = install.folder_bytes() / 1e9
+        print(
+            f"{contacts:,} contacts, {guides:,} guides, {orders:,} orders in {took:.0f} s,"
+            f" {size:.1f} GB on disk",
+            flush=True,
+        )
         nights = [_night(install, engine, sessions, DAY), _night(install, engine, sessions, DAY)]
         next_day = DAY + timedelta(days=1)
         _settle_marks(install)
@@ -88,6 +94,7 @@ def _measure(contacts: int, guides: int, slowest: int, *, presets: bool) -> list
             ("", "ours", "by hand", "ratio"),
             reference.compare(sessions, next_day),
         )
+        print(f"\n{install.folder_bytes() / 1e9:.1f} GB on disk at the end", flush=True)
         engine.dispose()
         return nights
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 import shutil
 import signal
 import socket
@@ -57,6 +59,16 @@ class Installation:
     def bot(self) -> Any:
         """A bot of this process on its servers."""
         return app.build_bot(self.settings, self.servers.database_url, self.servers.redis_url)
+
+    def folder_bytes(self) -> int:
+        """What it takes on disk, the log of changes of the database included."""
+        total = 0
+        for place, _, names in os.walk(self.folder):
+            for name in names:
+                # A server removes files of its own while they are looked at.
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(place, name)).st_size
+        return total
 
     def connect(self) -> psycopg.Connection[Any]:
         """A plain connection for loading and for looking."""

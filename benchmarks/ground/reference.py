@@ -87,6 +87,7 @@ def compare(sessions: sessionmaker[Session], day: date) -> list[tuple[str, str, 
     ]
     rows = []
     for name, ours, by_hand in pairs:
+        print(f"  measuring {name}", flush=True)
         seconds = [_best(sessions, work) for work in (ours, by_hand)]
         ratio = seconds[0] / seconds[1]
         rows.append((name, f"{seconds[0]:.3f}", f"{seconds[1]:.3f}", f"{ratio:.2f}"))

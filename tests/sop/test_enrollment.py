@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.clock import at
-from sop import enrollment, versions
+from sop import enrollment, planning, versions
 from tests.fixtures_db import counting
 from tests.sop.plans import (
     TODAY,
@@ -147,6 +147,26 @@ def test_enrolling_takes_as_many_statements_for_three_hundred_contacts_as_for_th
         session.commit()
         with counting(engine) as seen:
             assert enrollment.enroll_due(session, TODAY) == many
+        session.commit()
+        counts.append(seen.count)
+    assert counts[0] == counts[1]
+
+
+def test_an_event_takes_as_many_statements_however_many_sops_do_not_speak_of_it(
+    session, make, engine
+):
+    guide = make.guide()
+    publish(session, spec("新客", {"kind": "followed"}))
+    counts = []
+    for others in (0, 5):
+        for number in range(others):
+            kept = {"kind": "purchased", "min_fen": 100 + number}
+            publish(session, spec(f"买过{number}", kept))
+        contact = make.contact(guide, followed_on=TODAY)
+        session.commit()
+        with counting(engine) as seen:
+            assert enrollment.enroll_due(session, TODAY, [contact.id]) == 1
+            planning.plan(session, TODAY, at(TODAY, 2), [contact.id])
         session.commit()
         counts.append(seen.count)
     assert counts[0] == counts[1]
