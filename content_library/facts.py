@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.clock import SHANGHAI
+from bot.crm import carts
 from content_library import words
 
 _LUNAR_MONTHS = ("正", "二", "三", "四", "五", "六", "七", "八", "九", "十", "冬", "腊")
@@ -126,10 +127,7 @@ _FACTS = text(
     ) lapse ON true
     LEFT JOIN LATERAL (
         SELECT k.first_item FROM cart k
-        WHERE :basket AND k.contact_id = p.contact_id AND k.state = 'added' AND NOT EXISTS (
-            SELECT FROM purchase b
-            WHERE b.contact_id = p.contact_id AND b.purchased_at >= k.opened_at
-              AND b.refunded_fen < b.amount_fen)
+        WHERE :basket AND k.contact_id = p.contact_id AND {is_open}
         ORDER BY k.opened_at DESC, k.id DESC LIMIT 1
     ) basket ON true
     LEFT JOIN LATERAL (
@@ -137,7 +135,7 @@ _FACTS = text(
         WHERE :slot AND a.contact_id = p.contact_id AND a.state = 'booked' AND a.slot_on >= :day
         ORDER BY a.slot_at LIMIT 1
     ) slot ON true
-    """
+    """.replace("{is_open}", carts.IS_OPEN.format(cart="k"))
 )
 
 

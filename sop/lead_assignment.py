@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import timeline
+from bot.crm import distances, timeline
 from bot.crm.models import Guide
 from bot.errors import UserError
 from sop import writing
@@ -21,7 +21,7 @@ from sop.models import LIVE_LEADS, AssignedBy
 
 #: Who lives farther from every store is not near any.
 _NEAR_KM = 50
-_EARTH_KM = 6371.0088
+_KM_AWAY = distances.km("w.latitude", "w.longitude", "s.latitude", "s.longitude")
 
 _ASSIGN = """
     WITH waiting AS (
@@ -60,10 +60,7 @@ _ASSIGN = """
         LEFT JOIN LATERAL (
             SELECT s.id FROM store s
             CROSS JOIN LATERAL (
-                SELECT 2 * {earth} * asin(sqrt(LEAST(1,
-                    sin(radians(s.latitude - w.latitude) / 2) ^ 2
-                    + cos(radians(w.latitude)) * cos(radians(s.latitude))
-                      * sin(radians(s.longitude - w.longitude) / 2) ^ 2))) AS km
+                SELECT {km} AS km
             ) away
             WHERE away.km <= {near} AND s.id IN (SELECT d.store_id FROM on_duty d)
             ORDER BY away.km, s.id LIMIT 1
@@ -197,7 +194,7 @@ def assign(
     # Counting everybody's leads is not worth it where nothing waits, which is nearly always.
     if not session.scalar(text(_ANYTHING_OPEN.format(only=only)), given):
         return 0
-    statement = _ASSIGN.format(only=only, is_off=_IS_OFF, near=_NEAR_KM, earth=_EARTH_KM)
+    statement = _ASSIGN.format(only=only, is_off=_IS_OFF, near=_NEAR_KM, km=_KM_AWAY)
     return writing.rows(session, text(statement), given)
 
 

@@ -16,6 +16,12 @@ from bot.crm.models import CartState
 from bot.crm.receipts import Receipt, yuan
 from bot.errors import UserError
 
+#: Something lies in the cart, and its owner has bought nothing since it was filled; `{cart}` is the
+#: name of the table in the statement.
+IS_OPEN = """({cart}.state = 'added' AND {cart}.opened_at IS NOT NULL AND NOT EXISTS (
+    SELECT FROM purchase AS bought
+    WHERE bought.contact_id = {cart}.contact_id AND bought.purchased_at >= {cart}.opened_at
+      AND bought.refunded_fen < bought.amount_fen))"""
 #: (source, cart id)
 CartKey = tuple[str, str]
 

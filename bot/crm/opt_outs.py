@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, text
 from sqlalchemy.orm import Session
@@ -97,6 +97,17 @@ class Saying:
     words: str | None = None
 
 
+class Told(TypedDict):
+    """How one word was told. With `actor` (by hand) it is also written into the audit log; without
+    an `event_key` the source and its moment tell a repeated word."""
+
+    source: str
+    at: datetime
+    words: NotRequired[str | None]
+    event_key: NotRequired[str | None]
+    actor: NotRequired[str | None]
+
+
 def hear(session: Session, sayings: Sequence[Saying]) -> set[tuple[int, str]]:
     """Write many sayings in one statement; returns the (contact, channel) that changed.
 
@@ -127,51 +138,22 @@ def _to_tell(sayings: Sequence[Saying], changed: set[tuple[int, str]]) -> list[S
     ]
 
 
-def refuse(
-    session: Session,
-    contact_id: int,
-    channel: str,
-    *,
-    source: str,
-    at: datetime,
-    words: str | None = None,
-    event_key: str | None = None,
-    actor: str | None = None,
-) -> bool:
+def refuse(session: Session, contact_id: int, channel: str, **told: Unpack[Told]) -> bool:
     """The customer wants nothing on `channel` any more; False: a newer word said otherwise, or
-    this one was heard before. With `actor` (by hand) it is also written into the audit log."""
-    return bool(_say(session, contact_id, [channel], True, source, at, words, event_key, actor))
+    this one was heard before."""
+    return bool(_say(session, contact_id, [channel], True, **told))
 
 
-def refuse_messages(
-    session: Session,
-    contact_id: int,
-    *,
-    source: str,
-    at: datetime,
-    words: str | None = None,
-    event_key: str | None = None,
-    actor: str | None = None,
-) -> bool:
+def refuse_messages(session: Session, contact_id: int, **told: Unpack[Told]) -> bool:
     """A 退订 without a channel: no mass message, SMS or template message; her guide may write."""
-    return bool(_say(session, contact_id, MESSAGES, True, source, at, words, event_key, actor))
+    return bool(_say(session, contact_id, MESSAGES, True, **told))
 
 
-def allow(
-    session: Session,
-    contact_id: int,
-    channel: str,
-    *,
-    source: str,
-    at: datetime,
-    words: str | None = None,
-    event_key: str | None = None,
-    actor: str | None = None,
-) -> bool:
+def allow(session: Session, contact_id: int, channel: str, **told: Unpack[Told]) -> bool:
     """She may be written to on `channel` again; `all` takes back every refusal there is."""
     # Every channel is spoken of, so that an older refusal that comes later changes nothing.
     channels = list(OptOutChannel) if channel == OptOutChannel.ALL else [channel]
-    return bool(_say(session, contact_id, channels, False, source, at, words, event_key, actor))
+    return bool(_say(session, contact_id, channels, False, **told))
 
 
 def of(session: Session, contact_id: int) -> list[OptOut]:
@@ -214,13 +196,10 @@ def _say(
     contact_id: int,
     channels: Iterable[str],
     is_out: bool,
-    source: str,
-    at: datetime,
-    words: str | None,
-    event_key: str | None,
-    actor: str | None,
+    **told: Unpack[Told],
 ) -> set[tuple[int, str]]:
-    key = event_key or f"{source}:{at.isoformat()}"
+    source, at, actor = told["source"], told["at"], told.get("actor")
+    key = told.get("event_key") or f"{source}:{at.isoformat()}"
     sayings = [
         Saying(
             contact_id=contact_id,
@@ -228,7 +207,7 @@ def _say(
             is_out=is_out,
             source=source,
             said_at=at,
-            words=words,
+            words=told.get("words"),
             event_key=key,
         )
         for channel in channels

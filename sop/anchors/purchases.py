@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Text, any_, func, literal, select
+from sqlalchemy import Boolean, Text, any_, func, literal, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.crm.models import Cart, CartState, Purchase, PurchaseLine, Store
+from bot.crm import carts
+from bot.crm.models import Cart, Purchase, PurchaseLine, Store
 from sop.anchors.people import anniversaries
 from sop.anchors.rows import Anchors, Params, anchors, on, with_year
 from tagging.models import ContactScore
@@ -51,11 +52,6 @@ def idle(first: date, last: date, params: Params) -> Anchors:
 
 def cart_open(first: date, last: date, params: Params) -> Anchors:
     """Day 0 is the day something was put into a cart that is still full and not bought since."""
-    bought_since = select(Purchase.id).where(
-        Purchase.contact_id == Cart.contact_id,
-        Purchase.purchased_at >= Cart.opened_at,
-        Purchase.amount_fen > Purchase.refunded_fen,
-    )
     item = func.coalesce(Cart.first_item, literal("商品", Text))
     found = anchors(
         Cart.contact_id,
@@ -63,9 +59,8 @@ def cart_open(first: date, last: date, params: Params) -> Anchors:
         on(Cart.opened_on, " 加购了").op("||")(item),
         at=Cart.opened_at,
     ).where(
-        Cart.state == CartState.ADDED.value,
         Cart.opened_on.between(first, last),
-        ~bought_since.exists(),
+        literal_column(carts.IS_OPEN.format(cart="cart"), Boolean),
     )
     if params.get("min_fen") is not None:
         found = found.where(Cart.amount_fen >= params["min_fen"])

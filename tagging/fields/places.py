@@ -5,14 +5,29 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Float, and_, case, cast, func, join, literal, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    and_,
+    cast,
+    func,
+    join,
+    literal_column,
+    true,
+)
 
+from bot.crm import distances
 from bot.crm.models import Contact, Guide, Member, Store
 from tagging.fields.field import Field, Home, compare
 from tagging.fields.kinds import Kilometers
 
-_EARTH_KM = 6371.0088
-_HALF = literal(0.5, Float)
+_KM_AWAY = literal_column(
+    distances.km(
+        "member.home_latitude", "member.home_longitude", "store.latitude", "store.longitude"
+    ),
+    Float,
+)
 KM = Kilometers()
 #: The member's home beside the store of the responsible guide.
 HOME = Home(
@@ -29,15 +44,7 @@ HOME = Home(
 
 def _tenths() -> ColumnElement[int]:
     """The great-circle distance in tenths of a kilometer, rounded down; NULL: unknown."""
-    home, store = func.radians(Member.home_latitude), func.radians(Store.latitude)
-    north = func.radians(Store.latitude - Member.home_latitude) * _HALF
-    east = func.radians(Store.longitude - Member.home_longitude) * _HALF
-    half = func.sin(north) * func.sin(north) + func.cos(home) * func.cos(store) * (
-        func.sin(east) * func.sin(east)
-    )
-    # Rounding may leave a hair more than 1 at the other end of the world; NULL stays NULL.
-    whole = 2 * _EARTH_KM * func.asin(func.sqrt(case((half > 1.0, 1.0), else_=half)))
-    return cast(func.floor(whole * 10), BigInteger)
+    return cast(func.floor(_KM_AWAY * 10), BigInteger)
 
 
 def _far(op: str, value: Any, day: date) -> ColumnElement[bool]:

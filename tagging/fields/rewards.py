@@ -5,10 +5,21 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, cast, func, literal, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+)
 
 from bot.clock import at, business_day
-from bot.crm.models import Cart, CartState, Contact, Coupon, CouponState, PointsChange, Purchase
+from bot.crm import carts
+from bot.crm.models import Cart, Contact, Coupon, CouponState, PointsChange
 from tagging.fields import wording
 from tagging.fields.field import Field, Home, as_list, bounds, days_left
 from tagging.fields.kinds import DAYS_LEFT, HOURS, NUMBER_WORDS, Words
@@ -20,21 +31,7 @@ POINTS = Home(PointsChange.__table__, PointsChange.contact_id == Contact.id, Fal
 _HOUR = timedelta(hours=1)
 _IS_ISSUED = Coupon.state == CouponState.ISSUED.value
 _IS_LEFT = PointsChange.remaining > 0
-
-
-def cart_is_open() -> ColumnElement[bool]:
-    """Something lies in the cart, and its owner has bought nothing since it was filled."""
-    bought_since = (
-        select(literal(1))
-        .where(
-            Purchase.contact_id == Cart.contact_id,
-            Purchase.purchased_at >= Cart.opened_at,
-            Purchase.amount_fen > Purchase.refunded_fen,
-        )
-        .correlate(Cart)
-        .exists()
-    )
-    return and_(Cart.state == CartState.ADDED.value, Cart.opened_at.is_not(None), ~bought_since)
+_CART_IS_OPEN = literal_column(carts.IS_OPEN.format(cart="cart"), Boolean)
 
 
 def _end(day: date) -> Any:
@@ -45,7 +42,7 @@ def _open_hours(op: str, value: Any, day: date) -> ColumnElement[bool]:
     """Hours from the filling to the end of the day, as a range of moments and of indexed days."""
     least, most = bounds(op, value)
     latest = _end(day) - least * _HOUR
-    tests = [cart_is_open(), Cart.opened_at <= latest, Cart.opened_on <= business_day(latest)]
+    tests = [_CART_IS_OPEN, Cart.opened_at <= latest, Cart.opened_on <= business_day(latest)]
     if most is not None:
         earliest = _end(day) - (most + 1) * _HOUR
         tests += [Cart.opened_at > earliest, Cart.opened_on >= business_day(earliest)]
@@ -54,21 +51,13 @@ def _open_hours(op: str, value: Any, day: date) -> ColumnElement[bool]:
 
 def _longest_open(day: date) -> ColumnElement[Any]:
     seconds = func.date_part("epoch", literal(_end(day)) - Cart.opened_at)
-    return cast(func.floor(func.max(seconds).filter(cart_is_open()) / 3600), Integer)
+    return cast(func.floor(func.max(seconds).filter(_CART_IS_OPEN) / 3600), Integer)
 
 
 def _open_words(op: str, value: Any) -> str:
     if op == "between":
         return f"购物车放了 {value[0]} 到 {HOURS.show(value[1])}没买"
     return f"购物车放了{NUMBER_WORDS[op].removeprefix('为')} {HOURS.show(value)}没买"
-
-
-def _coupon_words(op: str, value: Any) -> str:
-    return f"有优惠券{_days_left(op, value)}"
-
-
-def _points_words(op: str, value: Any) -> str:
-    return f"有积分{_days_left(op, value)}"
 
 
 def _days_left(op: str, value: Any) -> str:
@@ -79,14 +68,6 @@ def _days_left(op: str, value: Any) -> str:
     if op in ("=", "<="):
         return f" {value} 天{'内' if op == '<=' else '后'}到期"
     return f"离到期{NUMBER_WORDS[op]} {DAYS_LEFT.show(value)}"
-
-
-def _soonest(expires_on: Any, holds: ColumnElement[bool]) -> Any:
-    def fact(day: date) -> ColumnElement[Any]:
-        coming = func.min(expires_on).filter(holds, expires_on >= day)
-        return cast(coming - literal(day), Integer)
-
-    return fact
 
 
 def _has_coupon(op: str, value: Any, day: date) -> ColumnElement[bool]:
@@ -104,10 +85,29 @@ def _has_words(op: str, value: Any) -> str:
     return f"手里没有优惠券{wording.listed(names)}" + ("中的任何一种" if op == "not_in" else "")
 
 
-_expiring_coupon, _expiring_points = (
-    days_left(Coupon.expires_on),
-    days_left(PointsChange.expires_on),
-)
+def _expiring(
+    key: str, noun: str, home: Home, expires_on: Any, holds: ColumnElement[bool], days: int
+) -> Field:
+    """Days until the soonest of the contact's coupons or points ends, of those that still count."""
+    ends = days_left(expires_on)
+
+    def soonest(day: date) -> ColumnElement[Any]:
+        return cast(func.min(expires_on).filter(holds, expires_on >= day) - literal(day), Integer)
+
+    return Field(
+        key,
+        f"距{noun}到期",
+        DAYS_LEFT,
+        home,
+        lambda op, value, day: and_(holds, ends(op, value, day)),
+        soonest,
+        gap=f"没有会到期的{noun}",
+        phrase=lambda op, value: f"有{noun}{_days_left(op, value)}",
+        show=lambda left: f"最近的 {left} 天后到期",
+        moves_with_time=True,
+        example=("<=", days),
+    )
+
 
 FIELDS = (
     Field(
@@ -123,19 +123,7 @@ FIELDS = (
         moves_with_time=True,
         example=(">=", 24),
     ),
-    Field(
-        "coupon_expiring_days",
-        "距优惠券到期",
-        DAYS_LEFT,
-        COUPON,
-        lambda op, value, day: and_(_IS_ISSUED, _expiring_coupon(op, value, day)),
-        _soonest(Coupon.expires_on, _IS_ISSUED),
-        gap="没有会到期的优惠券",
-        phrase=_coupon_words,
-        show=lambda days: f"最近的 {days} 天后到期",
-        moves_with_time=True,
-        example=("<=", 7),
-    ),
+    _expiring("coupon_expiring_days", "优惠券", COUPON, Coupon.expires_on, _IS_ISSUED, 7),
     Field(
         "has_coupon",
         "手里的优惠券",
@@ -151,17 +139,5 @@ FIELDS = (
         moves_with_time=True,
         example=("=", "生日礼券"),
     ),
-    Field(
-        "points_expiring_days",
-        "距积分到期",
-        DAYS_LEFT,
-        POINTS,
-        lambda op, value, day: and_(_IS_LEFT, _expiring_points(op, value, day)),
-        _soonest(PointsChange.expires_on, _IS_LEFT),
-        gap="没有会到期的积分",
-        phrase=_points_words,
-        show=lambda days: f"最近的 {days} 天后到期",
-        moves_with_time=True,
-        example=("<=", 30),
-    ),
+    _expiring("points_expiring_days", "积分", POINTS, PointsChange.expires_on, _IS_LEFT, 30),
 )
