@@ -1,12 +1,13 @@
-"""SQL statements and pages are compiled once per test process, not once per test.
+"""SQL statements, pages and routes are compiled once per test process, not once per test.
 
-SQLAlchemy keeps what it compiled with an engine and its dialect, Jinja with an app, and every test
-has both anew. All of them speak to one server in one way and show the same pages: here they share
-what was compiled, as in a process that runs for weeks.
+SQLAlchemy keeps what it compiled with an engine and its dialect, Jinja and Werkzeug with an app,
+and every test has both anew. All of them speak to one server in one way and show the same pages:
+here they share what was compiled, as in a process that runs for weeks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from flask import Flask
@@ -14,6 +15,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Engine
 from sqlalchemy.util import LRUCache
+from werkzeug.routing import Rule
 
 
 def share_statements(engine: Engine) -> Engine:
@@ -27,6 +29,24 @@ def share_pages(app: Flask) -> Flask:
     """Let this app use what the test process has compiled already; returns the app."""
     app.jinja_env.bytecode_cache = _pages
     return app
+
+
+def share_routes() -> None:
+    """Let every app of this process use what was compiled for the routes of another."""
+    Flask.url_rule_class = _Rule
+
+
+class _Rule(Rule):
+    """The function that writes a route's address closes over nothing: it may serve many apps."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        if self.defaults:
+            # Their words are the converters' affair, which belong to one app.
+            return super()._compile_builder(append_unknown)
+        key = (self.rule, tuple(self._trace), append_unknown)
+        if key not in _routes:
+            _routes[key] = super()._compile_builder(append_unknown)
+        return _routes[key]
 
 
 class _Dialect(PGDialect_psycopg):
@@ -57,3 +77,4 @@ class _Pages(BytecodeCache):
 
 _statements: LRUCache[Any, Any] = LRUCache(3000)
 _pages = _Pages()
+_routes: dict[Hashable, Callable[..., tuple[str, str]]] = {}

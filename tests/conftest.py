@@ -7,6 +7,7 @@ import os
 import sys
 
 from tests.browsing import browser
+from tests.compiled import share_routes
 from tests.fixtures_db import engine, session, sessions
 from tests.servers import ROOT, _admin, database_url, databases, redis_url, servers
 
@@ -21,6 +22,8 @@ __all__ = [
     "session",
     "sessions",
 ]
+
+share_routes()
 
 if sys.dont_write_bytecode:
     # The tests start the app many times over, and compiling it costs each start three seconds.

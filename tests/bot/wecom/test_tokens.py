@@ -119,13 +119,16 @@ def test_after_45009_no_token_is_asked_for_until_the_block_ends(sessions):
 def test_failing_fetches_are_rare_and_keep_their_reason(sessions):
     fetch, store = Fetcher(), TokenStore(sessions, "key")
     fetch.failure = errors.NotConfigured("gettoken", 40001, "")
+    began = time.monotonic()
     for _ in range(30):
         with pytest.raises(errors.NotConfigured):
             store.get(NAME, fetch)
-    assert fetch.count == 5
+    # One more is allowed for every three seconds that went by meanwhile on a slow machine.
+    assert 5 <= fetch.count <= 5 + (time.monotonic() - began) // 3
     fetch.failure = None
     move_back(sessions, seconds=3)
-    assert store.get(NAME, fetch).value == "CANARY-6"
+    assert store.get(NAME, fetch).value == f"CANARY-{fetch.count}"
+    assert fetch.count > 5
 
 
 def test_a_refused_token_that_somebody_already_replaced_is_not_fetched_again(sessions):
