@@ -44,6 +44,8 @@ def main() -> int:
             if told is not None:
                 print(told)
                 return 1
+            counts = f"{len(planner.tasks):,} tasks · {between - began:.1f} s"
+            print(f"{day} · as expected · {counts}", flush=True)
             driver.end_day(day)
             driver.tell(day, day + timedelta(days=1))
     rows = [

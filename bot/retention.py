@@ -136,6 +136,15 @@ STEPS: tuple[Step, ...] = (
         """,
     ),
     Step(
+        "channels that missed customers, after 30 days",
+        """
+        DELETE FROM channel_miss
+         WHERE (contact_id, channel) IN (SELECT contact_id, channel FROM channel_miss
+                                          WHERE missed_on < current_date - 30
+                                          LIMIT :chunk FOR UPDATE SKIP LOCKED)
+        """,
+    ),
+    Step(
         "quarantine after 90 days, and beyond its cap",
         f"""
         DELETE FROM quarantine

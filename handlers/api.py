@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from bot import jobs
 from bot.bot import Bot
 from bot.crm import intake
 from bot.crm.intake import IntakeResult, Rejection
-from bot.db import transaction
+from bot.db import transact
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,12 @@ bp = Blueprint("api", __name__, url_prefix="/api/v1")
 BODY_LIMIT = 8 * 1024 * 1024
 MOST_EVENTS = 10_000
 _CLOCK_SECONDS = 300
-_TRIES = 3
 # Longer digits are no amount, no number of anything, and slow to read.
 _MOST_DIGITS = 64
 # More than any event has, and far less than what a reader of JSON gets lost in.
 _DEEPEST = 50
 # A text with its quotes (an unended one runs to the end), or a bracket.
 _TEXT_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
-# Deadlock and serialization failure: nothing was written, and trying again helps.
-_TRANSIENT = {"40P01", "40001"}
 
 
 class Refused(Exception):
@@ -193,19 +190,10 @@ def _keep(bot: Bot, entries: list[Any]) -> IntakeResult:
 
 
 def _keep_batch(bot: Bot, batch: list[Any]) -> IntakeResult:
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with transaction(bot.sessions) as session:
-                result = intake.receive(
-                    session,
-                    batch,
-                    now=bot.clock.now(),
-                    secret_key=bot.settings.secret_key,
-                )
-                jobs.ring(session, "events")
-                return result
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in _TRANSIENT or attempt == _TRIES:
-                raise
-            log.warning("events batch repeated attempt=%d", attempt)
-    raise AssertionError("unreachable")
+    def keep(session: Session) -> IntakeResult:
+        now, key = bot.clock.now(), bot.settings.secret_key
+        result = intake.receive(session, batch, now=now, secret_key=key)
+        jobs.ring(session, "events")
+        return result
+
+    return transact(bot.sessions, keep)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bot import sms
 from bot.crm import channels
-from bot.wecom import official_account
 from content_library import kf_answers, welcome_sends
 from handlers import contact_ways, posting
 from handlers.verdicts import Kind, RetryClass
@@ -76,7 +74,7 @@ DELIVERIES: dict[str, Kind] = {
     "sms": Kind(
         A,
         carrier="sms",
-        moot_on=send_results.REFUSALS["sms"] | {sms.Code.WRONG_MOBILE},
+        moot_on=send_results.REFUSALS["sms"] | send_results.MISSES["sms"],
         after=send_results.sent,
         dead=send_results.failed,
     ),
@@ -84,7 +82,7 @@ DELIVERIES: dict[str, Kind] = {
     "template_message": Kind(
         C,
         carrier="official_account",
-        moot_on=official_account.NOT_SUBSCRIBED | official_account.REFUSED | {40003},
+        moot_on=send_results.REFUSALS["template_message"] | send_results.MISSES["template_message"],
         after=send_results.sent,
         dead=send_results.failed,
     ),

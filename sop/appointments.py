@@ -275,6 +275,34 @@ def say_outcome(session: Session, appointment_id: int, said: str, *, now: dateti
     return slots.one(session, row.id)
 
 
+def say_visit_outcome(
+    session: Session, contact_id: int, guide_id: int, said: str, *, now: datetime
+) -> bool:
+    """What came of a visit of today that nobody had booked; False: she was not here today.
+
+    It stands in her story; told again it is corrected there.
+    """
+    day = business_day(now)
+    walked_in = exists().where(
+        Visit.contact_id == contact_id,
+        Visit.visited_on == day,
+        Visit.kind != "线上",
+        Visit.appointment_id.is_(None),
+    )
+    if not session.scalar(select(walked_in)):
+        return False
+    timeline.record(
+        session,
+        contact_id,
+        "appointment",
+        f"到店结果：{_clean(said) or ''}",
+        now,
+        guide_id=guide_id,
+        dedupe_key=f"visit:{contact_id}:{day}:outcome",
+    )
+    return True
+
+
 def _check_slot(store: Store, slot_at: datetime, now: datetime) -> None:
     if slot_at <= now:
         raise UserError("预约要选现在以后的时间。", field="slot")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ from sqlalchemy import (
     CompoundSelect,
     Date,
     DateTime,
-    FromClause,
     Integer,
     Select,
     Text,
@@ -24,7 +22,6 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    text,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import distinct_on, insert
@@ -33,24 +30,24 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.clock import at
 from bot.crm.models import Contact
-from bot.db import Base
-from sop import channels_of, due_tasks, enrollment, missed, step_kinds, triggers, writing
+from sop import (
+    channels_of,
+    due_tasks,
+    enrollment,
+    missed,
+    run_tables,
+    step_kinds,
+    triggers,
+    writing,
+)
 from sop.due_tasks import DueStep, due_steps
 from sop.models import UNFINISHED, Enrollment, EnrollmentState, Task, TaskState
+from sop.run_tables import DUE, NEW
 from sop.running import Rules, Running
 from tagging import conditions, scope
 
-_TASK = Base.metadata.tables[Task.__tablename__]
-_KEPT = "due_step"
 # A step may have moved so far, and ends the night after its last day.
 _LONGER = missed.MOST_MOVED_DAYS + 1
-
-
-@dataclass(frozen=True)
-class Due:
-    """Enrollments with a due step: enrollment_id, version_id, step_key (NULL: it has its task)."""
-
-    rows: FromClause
 
 
 def gather(
@@ -59,20 +56,21 @@ def gather(
     day: date,
     rules: Rules,
     contact_ids: Sequence[int] | None,
-) -> Due:
-    """Whose step is due under any of these versions, found once for all of them.
+) -> frozenset[int]:
+    """Find whose step is due under any of these versions, once for all of them, into `DUE`.
 
-    At night a table of its transaction, else a query over the few contacts.
+    Returns the versions that are due for somebody; nothing is to do for the others.
     """
+    is_night = contact_ids is None
+    run_tables.begin(session, is_large=is_night)
     found = _due(versions, day, rules, contact_ids)
-    if contact_ids is not None:
-        return Due(found.subquery("due"))
-    session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
-    keep = found.into(_KEPT, temporary=True)
-    session.execute(keep)
-    session.execute(text(f"CREATE INDEX ON pg_temp.{_KEPT} (version_id)"))
-    session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
-    return Due(keep.table)
+    names = [column.name for column in found.selected_columns]
+    many = writing.rows(session, insert(DUE).from_select(names, found))
+    if is_night:
+        writing.look_again(session, str(DUE))
+    if not many:
+        return frozenset()
+    return frozenset(session.scalars(select(DUE.c.version_id).distinct()))
 
 
 def recheck(
@@ -81,7 +79,6 @@ def recheck(
     day: date,
     now: datetime,
     rules: Rules,
-    due: Due,
 ) -> enrollment.Withdrawn:
     """Withdraw whom a due step would reach although audience or trigger no longer hold."""
     lost = [
@@ -91,9 +88,7 @@ def recheck(
             literal(place, Integer).label("place"),
         ).where(
             Enrollment.state == EnrollmentState.ACTIVE,
-            Enrollment.id.in_(
-                select(due.rows.c.enrollment_id).where(due.rows.c.version_id == version.id)
-            ),
+            Enrollment.id.in_(select(DUE.c.enrollment_id).where(DUE.c.version_id == version.id)),
             ~holds,
         )
         for place, (holds, reason) in enumerate(
@@ -112,18 +107,12 @@ def recheck(
     return enrollment.withdraw(session, which, now)
 
 
-def create(
-    session: Session,
-    version: Running,
-    day: date,
-    rules: Rules,
-    due: Due,
-) -> int:
-    """One waiting task for each enrollment and due step; a second time adds nothing."""
+def create(session: Session, version: Running, day: date, rules: Rules) -> int:
+    """One waiting task in `NEW` for each enrollment and due step that has none yet."""
     steps = due_steps(version, day, rules)
     if not steps:
         return 0
-    made = due_tasks.of(version, day, steps, rules, due.rows)
+    made = due_tasks.of(version, day, steps, rules, DUE)
     is_reached = made.c.resolved.is_not(None)
     found = select(
         made.c.enrollment_id,
@@ -146,12 +135,7 @@ def create(
         "enrollment_id step_key step_id contact_id kind carrier "
         "wanted_on due_on due_at expires_on is_fixed state state_reason ended_at why"
     )
-    return writing.rows(
-        session,
-        insert(_TASK)
-        .from_select(columns.split(), found)
-        .on_conflict_do_nothing(index_elements=["enrollment_id", "step_key"]),
-    )
+    return writing.rows(session, insert(NEW).from_select(columns.split(), found))
 
 
 def _due(

@@ -59,6 +59,12 @@ _EXPIRE = text(
 
 # Which refusal covers a task, besides that of everything.
 _CHANNEL = "CASE WHEN t.kind IN ('call', 'invite') THEN 'chat' ELSE t.kind END"
+_REFUSAL = """CASE t.kind
+                WHEN 'sms' THEN '客户已退订短信'
+                WHEN 'template_message' THEN '客户已退订公众号消息'
+                WHEN 'mass_message' THEN '客户不再接收群发'
+                ELSE '客户不希望再被联系'
+            END"""
 
 # What the customer has refused meanwhile ends, on a list or not; a mass message that carries her
 # already cannot be called back here.
@@ -67,12 +73,7 @@ _REFUSED = text(
     WITH ended AS (
         UPDATE task AS t
         SET state = 'withdrawn', ended_at = :now, held_by = 'opted_out',
-            state_reason = CASE t.kind
-                WHEN 'sms' THEN '客户已退订短信'
-                WHEN 'template_message' THEN '客户已退订公众号消息'
-                WHEN 'mass_message' THEN '客户不再接收群发'
-                ELSE '客户不希望再被联系'
-            END
+            state_reason = {reason}
         FROM opt_out AS refusal
         WHERE refusal.contact_id = t.contact_id AND refusal.is_out
           AND refusal.channel IN ('all', {channel})
@@ -85,18 +86,19 @@ _REFUSED = text(
         DELETE FROM touch_ledger AS l USING ended WHERE l.task_id = ended.id
     )
     SELECT count(*) FROM ended
-    """.replace("{channel}", _CHANNEL)
+    """.replace("{channel}", _CHANNEL).replace("{reason}", _REFUSAL)
 )
 
-# Kept with the connection, emptied with every transaction: an event makes no table of its own.
-_TABLE = text(
+# The same for what has not been written yet.
+_REFUSED_NEW = text(
     """
-    CREATE TEMPORARY TABLE IF NOT EXISTS decided_task (
-        id bigint PRIMARY KEY, contact_id bigint NOT NULL, guide_id bigint,
-        store_id bigint, carrier text NOT NULL, kind text NOT NULL, score integer NOT NULL,
-        opens boolean NOT NULL, number integer, reason text, held_by text, rank jsonb
-    ) ON COMMIT DELETE ROWS
-    """
+    UPDATE pg_temp.new_task AS t
+    SET state = 'withdrawn', ended_at = :now, held_by = 'opted_out', state_reason = {reason}
+    FROM opt_out AS refusal
+    WHERE refusal.contact_id = t.contact_id AND refusal.is_out
+      AND refusal.channel IN ('all', {channel})
+      AND t.state = 'deferred' AND t.due_on <= :day
+    """.replace("{channel}", _CHANNEL).replace("{reason}", _REFUSAL)
 )
 
 # `pool` is what waits, with the claim nearest to the day; `ranked` puts the tasks of a customer in
@@ -106,8 +108,8 @@ _TABLE = text(
 _DECIDE = text(
     """
     WITH pool AS MATERIALIZED (
-        SELECT t.id, t.contact_id, t.due_on, t.carrier, t.kind, t.state_reason AS was_reason,
-               t.held_by AS was_held_by, t.guide_id AS was_guide_id,
+        SELECT t.id, t.is_new, t.contact_id, t.due_on, t.carrier, t.kind,
+               t.state_reason AS was_reason, t.held_by AS was_held_by, t.guide_id AS was_guide_id,
                g.id AS guide_id, g.store_id, p.is_paused,
                t.carrier = 'machine' OR g.is_active AS is_active, rest.reason AS rests,
                (t.carrier = 'machine' OR g.is_active) AND NOT p.is_paused AND rest.reason IS NULL
@@ -119,7 +121,18 @@ _DECIDE = text(
                COALESCE(s.priority, 50) * 100 + COALESCE(value.monetary, 0) * 10
                    + CASE WHEN t.is_fixed THEN 5 ELSE 0 END
                    + LEAST(GREATEST(:day - t.due_on, 0), 4) AS score
-        FROM task AS t
+        FROM (
+            SELECT id, false AS is_new, enrollment_id, step_id, contact_id, guide_id, kind,
+                   carrier, due_on, is_fixed, state_reason, held_by
+            FROM task
+            WHERE state = 'deferred' AND due_on <= :day
+              AND (:everyone OR contact_id = ANY(:contact_ids))
+            UNION ALL
+            SELECT id, true, enrollment_id, step_id, contact_id, NULL, kind,
+                   carrier, due_on, is_fixed, NULL, NULL
+            FROM pg_temp.new_task
+            WHERE state = 'deferred' AND due_on <= :day
+        ) AS t
         JOIN enrollment AS e ON e.id = t.enrollment_id
         JOIN sop AS p ON p.id = e.sop_id
         JOIN sop_version AS version ON version.id = e.version_id
@@ -149,12 +162,10 @@ _DECIDE = text(
             ORDER BY abs(l.touched_on - :day), l.id
             LIMIT 1
         ) AS claim ON true
-        WHERE t.state = 'deferred' AND t.due_on <= :day
-          AND (c.guide_id IS NOT NULL OR version.reaches_lost)
+        WHERE (c.guide_id IS NOT NULL OR version.reaches_lost)
           AND NOT EXISTS (SELECT FROM opt_out AS refusal
                           WHERE refusal.contact_id = t.contact_id AND refusal.is_out
                             AND refusal.channel IN ('all', {channel}))
-          AND (:everyone OR t.contact_id = ANY(:contact_ids))
     ), ranked AS (
         SELECT pool.*, row_number() OVER best AS place,
                count(*) OVER (PARTITION BY contact_id, can_run) AS rivals,
@@ -166,14 +177,14 @@ _DECIDE = text(
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
         )
     ), crowd AS (
-        SELECT id, contact_id, due_on, carrier, kind, guide_id, store_id, is_paused, is_active,
-               rests, sop_name, winner, claimed_on, claimed_title, priority, value, waited, rivals,
-               score, was_reason, was_held_by, was_guide_id,
+        SELECT id, is_new, contact_id, due_on, carrier, kind, guide_id, store_id, is_paused,
+               is_active, rests, sop_name, winner, claimed_on, claimed_title, priority, value,
+               waited, rivals, score, was_reason, was_held_by, was_guide_id,
                can_run AND claimed_on IS NULL AND (:gap_days = 0 OR place = 1) AS is_free,
                0 AS number, false AS is_taken, true AS is_waiting
         FROM ranked
         UNION ALL
-        SELECT id, contact_id, due_on, carrier, kind, guide_id, store_id, false, true,
+        SELECT id, false, contact_id, due_on, carrier, kind, guide_id, store_id, false, true,
                NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0,
                0, NULL, NULL, NULL,
                false, COALESCE(number, 0), state IN ('open', 'done'), false
@@ -210,9 +221,9 @@ _DECIDE = text(
         FROM seated
         WHERE is_waiting
     ), kept AS (
-        INSERT INTO pg_temp.decided_task (id, contact_id, guide_id, store_id, carrier, kind, score,
-                                          opens, number, reason, held_by, rank)
-        SELECT id, contact_id, guide_id, store_id, carrier, kind, score, opens,
+        INSERT INTO pg_temp.decided_task (id, is_new, contact_id, guide_id, store_id, carrier, kind,
+                                          score, opens, number, reason, held_by, rank)
+        SELECT id, is_new, contact_id, guide_id, store_id, carrier, kind, score, opens,
                CASE WHEN carrier = 'guide' THEN next_number END,
                CASE WHEN NOT opens THEN reason END, CASE WHEN NOT opens THEN held_by END,
                CASE WHEN opens THEN jsonb_build_object(
@@ -258,7 +269,7 @@ def withdraw_refused(
 ) -> int:
     """End the unfinished tasks of a kind that its customer has refused; free what they claimed."""
     row = session.execute(_REFUSED, {"day": day, "now": now, **_who(contact_ids)}).one()
-    return int(row[0])
+    return int(row[0]) + writing.rows(session, _REFUSED_NEW, {"day": day, "now": now})
 
 
 def decide(
@@ -277,8 +288,6 @@ def decide(
     reach = timedelta(days=max(rules.touch_gap_days - 1, 0))
     # Without a gap nothing is too near: an empty window.
     first, last = (day - reach, day + reach) if rules.touch_gap_days else (day, day - timedelta(1))
-    session.execute(_TABLE)
-    session.execute(text("DELETE FROM pg_temp.decided_task"))
     row = session.execute(
         _DECIDE,
         {

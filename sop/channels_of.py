@@ -1,19 +1,32 @@
 """Which kind a step is for one customer (选择触达方式), in SQL: by tier, or the first to reach.
 
-A kind reaches whom it has an address for and who has not refused it. A single kind does not ask for
-the refusal: the caps end such a task and say so.
+A kind reaches whom it has an address for, who has not refused it and whom it has not missed lately.
+A single kind asks for the address only: the caps end what is refused, and trying again costs
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, func, literal, null, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from bot.crm import opt_outs
+from bot.crm import channel_misses, opt_outs
 from bot.crm.models import (
     Contact,
     ContactIdentity,
@@ -28,7 +41,8 @@ from tagging.models import ContactScore
 
 NOTHING_REACHES = "没有可用的联系方式"
 _UNRATED = "未评"
-_HOW: dict[str, str] = {
+#: 「客户等级 S，发短信」: how she is reached, after what decided it.
+HOW: dict[str, str] = {
     "chat": "由导购一对一联系",
     "call": "由导购打电话",
     "invite": "由导购邀约",
@@ -38,26 +52,22 @@ _HOW: dict[str, str] = {
 }
 
 
-def kind_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
-    """The kind for an enrollment's contact: `none` is no task, NULL that nothing reaches her.
+def kind_of(steps: Iterable[SopStep], step: Any, day: date) -> ColumnElement[Any]:
+    """The kind for an enrollment's contact on `day`: `none` is no task, NULL that nothing reaches.
 
     `step` is a table with `step_key` and `kind`, beside Enrollment in the query.
     """
     chosen = [
-        (step.c.step_key == one.key, _resolved(one))
+        (step.c.step_key == one.key, _resolved(one, day))
         for one in steps
         if one.channels is not None or one.kind in MACHINE_KINDS
     ]
     return case(*chosen, else_=step.c.kind) if chosen else step.c.kind
 
 
-def kind_now(session: Session, step: SopStep, enrollment_id: int) -> str | None:
-    """What `kind_of` gives for one enrollment as things stand."""
-    one = select(
-        literal(step.key, Text).label("step_key"), literal(step.kind, Text).label("kind")
-    ).subquery("step")
-    asked = select(kind_of([step], one)).select_from(Enrollment).join(one, true())
-    kind: str | None = session.scalar(asked.where(Enrollment.id == enrollment_id))
+def kind_now(session: Session, step: SopStep, enrollment_id: int, day: date) -> str | None:
+    """What `kind_of` gives for one enrollment on `day`, as things stand."""
+    kind: str | None = session.scalar(_of(enrollment_id, _resolved(step, day)))
     return kind
 
 
@@ -85,36 +95,72 @@ def carrier_of(kind: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def why_channel(kind: ColumnElement[Any], asked: ColumnElement[Any]) -> ColumnElement[Any]:
     """`{"channel": "客户等级 S，由导购一对一联系"}` in SQL."""
-    how = case(*((kind == name, literal(words, Text)) for name, words in _HOW.items()))
+    how = case(*((kind == name, literal(words, Text)) for name, words in HOW.items()))
     words = asked.op("||")(literal("，", Text)).op("||")(how)
     return func.jsonb_build_object("channel", words, type_=JSONB)
 
 
-def _resolved(one: SopStep) -> ColumnElement[Any]:
+def next_kind(
+    session: Session, enrollment_id: int, one: SopStep, kind: str, day: date
+) -> str | None:
+    """The kind after `kind` in the customer's chain that reaches her; None: there is none."""
     if one.channels is None:
-        return _chain([one.kind])
-    rest = _chain(one.channels["else"])
+        return None
+    by, chain = one.channels["by"], one.channels["else"]
+    if by is not None:
+        value = session.scalar(_of(enrollment_id, _asked(by)))
+        chain = one.channels["cases"].get(value, chain)
+    if kind not in chain:
+        return None
+    rest = chain[chain.index(kind) + 1 :]
+    if not rest:
+        return None
+    found: str | None = session.scalar(_of(enrollment_id, _first(rest, day)))
+    return found
+
+
+def _of(enrollment_id: int, value: ColumnElement[Any]) -> Select[Any]:
+    return select(value).select_from(Enrollment).where(Enrollment.id == enrollment_id)
+
+
+def _resolved(one: SopStep, day: date) -> ColumnElement[Any]:
+    if one.channels is None:
+        return _chain([one.kind], day)
+    rest = _chain(one.channels["else"], day)
     by = one.channels["by"]
     if by is None:
         return rest
     value = _asked(by)
     cases = one.channels["cases"].items()
-    return case(*((value == name, _chain(chain)) for name, chain in cases), else_=rest)
+    return case(*((value == name, _chain(chain, day)) for name, chain in cases), else_=rest)
 
 
-def _chain(kinds: Sequence[str]) -> ColumnElement[Any]:
+def _chain(kinds: Sequence[str], day: date) -> ColumnElement[Any]:
     if not kinds:
         return literal(NO_TASK, Text)
-    if len(kinds) == 1 and kinds[0] not in MACHINE_KINDS:
+    if len(kinds) > 1:
+        return _first(kinds, day)
+    if kinds[0] not in MACHINE_KINDS:
         return literal(kinds[0], Text)
-    is_choice = len(kinds) > 1
+    return case((_has_address(kinds[0]), literal(kinds[0], Text)), else_=cast(null(), Text))
+
+
+def _first(kinds: Sequence[str], day: date) -> ColumnElement[Any]:
     return case(
-        *((_reaches(kind, is_choice), literal(kind, Text)) for kind in kinds),
+        *((_reaches(kind, day), literal(kind, Text)) for kind in kinds),
         else_=cast(null(), Text),
     )
 
 
-def _reaches(kind: str, is_choice: bool) -> ColumnElement[bool]:
+def _reaches(kind: str, day: date) -> ColumnElement[bool]:
+    who = Enrollment.contact_id
+    wanted = [_has_address(kind), ~opt_outs.refused_clause(who, literal(kind, Text))]
+    if kind in MACHINE_KINDS:
+        wanted.append(~channel_misses.missed_clause(who, kind, day))
+    return and_(*wanted)
+
+
+def _has_address(kind: str) -> ColumnElement[bool]:
     who = Enrollment.contact_id
     if kind == "sms":
         address = select(Member.contact_id).where(
@@ -126,12 +172,7 @@ def _reaches(kind: str, is_choice: bool) -> ColumnElement[bool]:
         )
     else:
         address = select(Contact.id).where(Contact.id == who, Contact.guide_id.is_not(None))
-    has_address = address.correlate(Enrollment).exists()
-    return (
-        and_(has_address, ~opt_outs.refused_clause(who, literal(kind, Text)))
-        if is_choice
-        else has_address
-    )
+    return address.correlate(Enrollment).exists()
 
 
 def _asked(by: str) -> ColumnElement[Any]:

@@ -108,7 +108,7 @@ def _chosen(
             step.c.is_moved,
             step.c.workdays_only,
             step.c.kind.label("usual_kind"),
-            channels_of.kind_of(entries, step).label("resolved"),
+            channels_of.kind_of(entries, step, day).label("resolved"),
             channels_of.case_of(entries, step).label("asked"),
             wanted_on.label("wanted_on"),
             later.label("later"),

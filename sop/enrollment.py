@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Date, Select, Text, cast, delete, func, literal, select, update
+from sqlalchemy import (
+    Date,
+    Integer,
+    Select,
+    Text,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -43,19 +57,52 @@ def enroll_due(
 ) -> int:
     """Enroll everyone whom a published, unpaused version finds; one statement a version.
 
+    Of some contacts only the versions that speak of them are asked.
+
     Anchor days reach back over missed nights and ahead to the first early step, never before the
     version took effect. A contact nobody follows is not enrolled. Returns the new enrollments.
     """
     turn.take(session)
     rules = Rules.read(session)
-    enrolled = sum(
-        _enroll(session, version, day, rules, contact_ids)
-        for version in running.published(session, sop_id=sop_id)
-    )
+    versions = running.published(session, sop_id=sop_id)
+    if contact_ids is not None:
+        versions = _speaking_of(session, versions, day, rules, contact_ids)
+    enrolled = sum(_enroll(session, version, day, rules, contact_ids) for version in versions)
     if enrolled > writing.MANY_ROWS:
         # The plan comes next.
         writing.look_again(session, "enrollment")
     return enrolled
+
+
+def _speaking_of(
+    session: Session,
+    versions: Sequence[Running],
+    day: date,
+    rules: Rules,
+    contact_ids: Sequence[int],
+) -> list[Running]:
+    """The versions whose trigger has a day for one of these contacts: one statement for all.
+
+    An event is about few of a brand's SOPs; putting each statement together costs more than all of
+    them find.
+    """
+    asked: dict[tuple[str, date, date], list[Running]] = defaultdict(list)
+    for version in versions:
+        days = running.enrolling_window(version, day, rules)
+        if days is not None:
+            asked[json.dumps(version.trigger, sort_keys=True), *days].append(version)
+    probes = []
+    for place, ((_, first, last), same) in enumerate(asked.items()):
+        trigger = same[0].trigger
+        due = triggers.of(trigger).due(first, last, trigger).subquery("due")
+        is_met = select(due.c.contact_id).where(scope.only(due.c.contact_id, contact_ids)).exists()
+        probes.append(select(literal(place, Integer).label("place")).where(is_met))
+    if not probes:
+        return []
+    met = set(session.scalars(union_all(*probes)))
+    together = [same for place, same in enumerate(asked.values()) if place in met]
+    wanted = {version.id for same in together for version in same}
+    return [version for version in versions if version.id in wanted]
 
 
 def _enroll(

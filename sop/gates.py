@@ -160,7 +160,7 @@ def _unmade(
 ) -> str:
     if version.effective_on is not None and on < version.effective_on:
         return f"应在 {day_words(on)}，那时这一版还没有生效"
-    if channels_of.kind_now(session, step, enrolled.id) == step_kinds.NO_TASK:
+    if channels_of.kind_now(session, step, enrolled.id, day) == step_kinds.NO_TASK:
         return f"按方式不联系（{step_kinds.sentence(step.kind, step.channels)}）"
     if day < today:
         return "那天没有排入"

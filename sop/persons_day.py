@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from bot.crm import opt_outs
+from bot.crm import channel_misses, opt_outs
 from bot.crm.models import Contact, Guide, GuideDayOff
 from sop import step_kinds
 from sop.gates import Gate
@@ -29,6 +29,7 @@ def gates(session: Session, contact: Contact, day: date, rules: Rules) -> list[G
     return [
         *_guide(session, contact, day),
         *_refusals(session, contact),
+        *_misses(session, contact, day),
         *_touch(session, contact, day, rules),
         *_tier(session, contact),
         *_lead(session, contact),
@@ -69,6 +70,16 @@ def _refusals(session: Session, contact: Contact) -> list[Gate]:
         return [Gate("opted_out", True, "没有退订")]
     words = "、".join(opt_outs.LABELS[one.channel] for one in said)
     return [Gate("opted_out", False, f"已退订：{words}")]
+
+
+def _misses(session: Session, contact: Contact, day: date) -> list[Gate]:
+    found = []
+    for one in channel_misses.of(session, contact.id, day):
+        again = one.missed_on + timedelta(days=channel_misses.MISS_DAYS)
+        name = step_kinds.KINDS.get(one.channel, one.channel)
+        words = f"{name} {_day(one.missed_on)} 没有送达，{_day(again)} 以前先走别的方式"
+        found.append(Gate("channel_missed", False, words))
+    return found
 
 
 def _touch(session: Session, contact: Contact, day: date, rules: Rules) -> list[Gate]:

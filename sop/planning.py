@@ -28,7 +28,11 @@ from sop import (
     words,
     writing,
 )
-from sop.running import Rules
+from sop.caps import Decided
+from sop.running import Rules, Running
+
+# What statements ask for; words and reasons would be sampled too, and are most of a row.
+_ASKED_FOR = ("enrollment_id", "step_id", "contact_id", "carrier", "state", "due_on")
 
 
 @dataclass(frozen=True)
@@ -65,21 +69,40 @@ def plan(
         mass.close(session, day, now)
     carried = caps.carry_over(session, day, contact_ids)
     created = 0
-    versions = running.in_use(session)
-    due = candidates.gather(session, versions, day, rules, contact_ids)
-    for version in versions:
-        ended += candidates.recheck(session, version, day, now, rules, due).enrollments
-        created += candidates.create(session, version, day, rules, due)
-    if created > writing.MANY_ROWS:
-        writing.look_again(session, "task")
+    for version in _due(session, day, rules, contact_ids):
+        ended += candidates.recheck(session, version, day, now, rules).enrollments
+        created += candidates.create(session, version, day, rules)
     expired = caps.expire(session, day, now, contact_ids)
     caps.withdraw_refused(session, day, now, contact_ids)
-    decided = caps.decide(session, day, rules, contact_ids)
-    opening.carry_out(session, day, rules, decided)
-    if decided.opened > writing.MANY_ROWS:
-        writing.look_again(session, "task")
+    decided = _open(session, day, rules, contact_ids, created, is_ahead=False)
     _prepare(session, day, now, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, ended, expired, carried)
+
+
+def _due(
+    session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None
+) -> list[Running]:
+    versions = running.in_use(session)
+    due = candidates.gather(session, versions, day, rules, contact_ids)
+    return [version for version in versions if version.id in due]
+
+
+def _open(
+    session: Session,
+    day: date,
+    rules: Rules,
+    contact_ids: Sequence[int] | None,
+    created: int,
+    *,
+    is_ahead: bool,
+) -> Decided:
+    if created > writing.MANY_ROWS:
+        writing.look_again(session, "pg_temp.new_task", *_ASKED_FOR)
+    decided = caps.decide(session, day, rules, contact_ids, ahead=is_ahead)
+    opening.carry_out(session, day, rules, decided, ahead=is_ahead)
+    if max(created, decided.opened) > writing.MANY_ROWS:
+        writing.look_again(session, "task", *_ASKED_FOR, "guide_id", "planned_on")
+    return decided
 
 
 def _prepare(session: Session, day: date, now: datetime, contact_ids: Sequence[int] | None) -> None:
@@ -94,11 +117,9 @@ def _prepare(session: Session, day: date, now: datetime, contact_ids: Sequence[i
 def _plan_ahead(
     session: Session, day: date, rules: Rules, contact_ids: Sequence[int] | None
 ) -> PlanResult:
-    versions = running.in_use(session)
-    due = candidates.gather(session, versions, day, rules, contact_ids)
-    created = sum(candidates.create(session, version, day, rules, due) for version in versions)
-    decided = caps.decide(session, day, rules, contact_ids, ahead=True)
-    opening.carry_out(session, day, rules, decided, ahead=True)
+    due = _due(session, day, rules, contact_ids)
+    created = sum(candidates.create(session, version, day, rules) for version in due)
+    decided = _open(session, day, rules, contact_ids, created, is_ahead=True)
     if decided.opened:
         words.render(session, day, contact_ids)
     return PlanResult(created, decided.opened, decided.deferred, 0, 0, 0)

@@ -13,13 +13,13 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm import opt_outs, timeline
+from bot.crm import channel_misses, opt_outs, timeline
 from bot.crm.models import OptOutChannel
 from bot.outbox import CallState, Delivery
 from bot.sms import Code
 from bot.wecom import official_account
 from content_library.channel_templates import Channel
-from sop import step_kinds, writing
+from sop import fallbacks, step_kinds, writing
 
 _REASONS: dict[tuple[str, int], str] = {
     (Channel.SMS, Code.UNKNOWN_TEMPLATE): "短信平台没有这个模板",
@@ -37,11 +37,16 @@ _REASONS: dict[tuple[str, int], str] = {
         for code in official_account.REFUSED
     },
 }
-#: Errcodes that are a refusal of the whole channel, by kind. Not to follow the account is none: who
-#: follows it tomorrow can be written to again.
+#: Errcodes that are a refusal of the whole channel, by kind.
 REFUSALS: dict[str, frozenset[int]] = {
     Channel.SMS: frozenset({int(Code.REFUSED_BY_RECEIVER)}),
     Channel.TEMPLATE_MESSAGE: official_account.REFUSED,
+}
+#: Errcodes by which the channel does not reach this customer now. Not to follow the account is no
+#: refusal: who follows it tomorrow can be written to again.
+MISSES: dict[str, frozenset[int]] = {
+    Channel.SMS: frozenset({int(Code.WRONG_MOBILE)}),
+    Channel.TEMPLATE_MESSAGE: official_account.NOT_SUBSCRIBED | official_account.UNKNOWN_OPENID,
 }
 _NOT_DELIVERED = "短信没有送达"
 
@@ -86,6 +91,7 @@ def sent(session: Session, delivery: Delivery) -> None:
     """The carrier took the message: the task is done, and the customer was written to."""
     task_id, at = int(delivery.subject["task_id"]), delivery.not_before
     session.execute(_DONE, {"id": task_id, "at": at})
+    channel_misses.clear(session, [(int(delivery.subject["contact_id"]), delivery.kind, at)])
     given = {"id": task_id, "day": business_day(at), "lost": f"{_NOT_DELIVERED}%"}
     session.execute(_TOUCH, given)
     row = session.execute(_TOLD, {"id": task_id}).one_or_none()
@@ -95,29 +101,46 @@ def sent(session: Session, delivery: Delivery) -> None:
 
 
 def failed(session: Session, delivery: Delivery) -> None:
-    """The message was not sent, or nobody knows: its task ends, or waits for the night.
+    """The message was not sent, or nobody knows: its task goes on, ends, or waits for the night.
 
-    What only its day overtook may be planned again while it makes sense. A refusal of the channel
-    is kept as one. Where the carrier may have sent it, the claim on the customer stays.
+    What only its day overtook may be planned again while it makes sense. Whom the channel does not
+    reach is tried by the next way of the step's chain; that is remembered, a refusal for good.
+    Where the carrier may have sent it, the claim on the customer stays.
     """
     is_late = delivery.state is CallState.EXPIRED
-    if is_late and not delivery.ambiguous:
+    task_id, kind = int(delivery.subject["task_id"]), delivery.kind
+    if (is_late and not delivery.ambiguous) or fallbacks.has_gone_on(session, task_id, kind):
         return
     code, at = delivery.last_errcode, delivery.not_before
-    if code is not None and code in REFUSALS[delivery.kind]:
+    why = _REASONS.get((kind, code or 0)) or delivery.last_error or "没有回应"
+    if _does_not_reach(session, delivery) and fallbacks.go_on(session, task_id, kind, why, at):
+        return
+    is_unknown = is_late or delivery.state is CallState.UNKNOWN
+    said = "不确定是否已经发出，没有重发" if is_unknown else f"没有发出：{why}"
+    reason = f"{step_kinds.KINDS[kind]}{said}"[:300]
+    end(session, [task_id], reason, at, keeps_claim=is_unknown)
+
+
+def _does_not_reach(session: Session, delivery: Delivery) -> bool:
+    """Whether this customer is the reason; then it is remembered, for some days or as a refusal."""
+    kind, code, at = delivery.kind, delivery.last_errcode, delivery.not_before
+    if code is None or delivery.state is CallState.UNKNOWN:
+        return False
+    contact_id = int(delivery.subject["contact_id"])
+    if code in MISSES[kind]:
+        channel_misses.note(session, contact_id, kind, at)
+        return True
+    if code in REFUSALS[kind]:
         opt_outs.refuse(
             session,
-            int(delivery.subject["contact_id"]),
-            OptOutChannel(delivery.kind),
-            source="operator" if delivery.kind == Channel.SMS else "official_account",
+            contact_id,
+            OptOutChannel(kind),
+            source="operator" if kind == Channel.SMS else "official_account",
             at=at,
             event_key=f"outbox:{delivery.dedupe_key}",
         )
-    why = _REASONS.get((delivery.kind, code or 0)) or delivery.last_error or "没有回应"
-    is_unknown = is_late or delivery.state is CallState.UNKNOWN
-    said = "不确定是否已经发出，没有重发" if is_unknown else f"没有发出：{why}"
-    reason = f"{step_kinds.KINDS[delivery.kind]}{said}"[:300]
-    end(session, [int(delivery.subject["task_id"])], reason, at, keeps_claim=is_unknown)
+        return True
+    return False
 
 
 def reported(

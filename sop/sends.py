@@ -1,8 +1,8 @@
 """What machines send (短信与公众号消息): due tasks become calls of the outbox.
 
 A message is made of the facts of the moment in which it leaves, and only if its task is still open
-and the customer has not refused. Each day a task is planned for is one call at most; what a day
-could not send waits for the next night like any task that was not done.
+and the customer has not refused. A task is one call at most for each day it is planned for and each
+way it goes; what a day could not send waits for the next night like any task that was not done.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ _DUE = """
       AND GREATEST(t.due_at, timezone('Asia/Shanghai', t.planned_on
           + COALESCE(timezone('Asia/Shanghai', t.due_at)::time, :usual))) <= :now
       AND (SELECT o.id FROM outbox AS o
-           WHERE o.dedupe_key = 'task:' || t.id || ':' || t.planned_on) IS NULL {only}
+           WHERE o.dedupe_key = 'task:' || t.id || ':' || t.planned_on || ':' || t.kind) IS NULL
+      {only}
     ORDER BY t.id LIMIT :chunk
     FOR UPDATE OF t SKIP LOCKED
 """
@@ -245,7 +246,7 @@ def _draft(one: _Ready, day: date, now: datetime, deadline: datetime) -> outbox.
         kind=kind,
         api=api,
         body=body,
-        dedupe_key=f"task:{task_id}:{day}",
+        dedupe_key=f"task:{task_id}:{day}:{kind}",
         not_before=now,
         deadline=deadline,
         # One after the other for one customer, as her telephone shows them.

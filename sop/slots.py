@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from bot.clock import SHANGHAI
@@ -88,18 +88,44 @@ def arrived_on(session: Session, contact_id: int, day: date) -> Appointment | No
     ).one_or_none()
 
 
-def newest(session: Session, contact_id: int) -> Appointment | None:
-    """The last thing that was between her and a store: her newest arrival or invitation."""
+def of_day(session: Session, contact_id: int, day: date) -> list[Appointment]:
+    """The appointments of `day`, in the order of their hours: those with which this customer came,
+    else those she is expected with."""
+    moments = span(day, day)
+    came = and_(
+        Appointment.arrived_at >= moments["since"], Appointment.arrived_at < moments["until"]
+    )
+    rows = session.scalars(
+        select(Appointment)
+        .where(
+            Appointment.contact_id == contact_id,
+            Appointment.state != AppointmentState.CANCELLED,
+            or_(came, Appointment.slot_on == day),
+        )
+        .order_by(func.coalesce(Appointment.slot_at, Appointment.arrived_at), Appointment.id)
+    ).all()
+    arrived = [row for row in rows if row.state == AppointmentState.ARRIVED]
+    return arrived or list(rows)
+
+
+def last_before(session: Session, contact_id: int, day: date) -> Appointment | None:
+    """The newest appointment that is past or has no time yet, first what nobody has concluded.
+
+    What is booked for `day` or later is still to come.
+    """
+    was = func.coalesce(Appointment.arrived_at, Appointment.slot_at, Appointment.created_at)
     return session.scalars(
         select(Appointment)
         .where(
             Appointment.contact_id == contact_id,
             Appointment.state != AppointmentState.CANCELLED,
+            or_(
+                Appointment.arrived_at.is_not(None),
+                Appointment.slot_on.is_(None),
+                Appointment.slot_on < day,
+            ),
         )
-        .order_by(
-            func.coalesce(Appointment.arrived_at, Appointment.created_at).desc(),
-            Appointment.id.desc(),
-        )
+        .order_by(Appointment.outcome.is_not(None), was.desc(), Appointment.id.desc())
         .limit(1)
     ).one_or_none()
 

@@ -99,14 +99,23 @@ def written(kind: str, channels: Mapping[str, Any] | None) -> Any:
 
 
 def sentence(kind: str, channels: Mapping[str, Any] | None) -> str:
-    """「S 私聊，其他 公众号消息，不行再短信」."""
+    """「按客户等级：S、A 私聊，其他 公众号消息，不行再短信」."""
     if channels is None:
         return KINDS.get(kind, kind)
-    parts = [f"{case} {_words(chain)}" for case, chain in sorted(channels["cases"].items())]
+    alike: dict[str, list[str]] = {}
+    for case, chain in by_rank(channels["cases"]):
+        alike.setdefault(_words(chain), []).append(case)
+    parts = [f"{'、'.join(cases)} {words}" for words, cases in alike.items()]
     rest = _words(channels["else"])
     if not parts:
         return rest
     return f"按{BY[channels['by']]}：{'，'.join(parts)}，其他 {rest}"
+
+
+def by_rank(cases: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The cases as people list tiers: S before A, then by the alphabet."""
+    ranks: dict[str, int] = {tier.value: place for place, tier in enumerate(Tier)}
+    return sorted(cases.items(), key=lambda one: (ranks.get(one[0], len(ranks)), one[0]))
 
 
 def headline(kind: str, title: str) -> str:
@@ -117,7 +126,7 @@ def headline(kind: str, title: str) -> str:
 
 def _by(value: Mapping[Any, Any]) -> StepKinds:
     by = value.get("by")
-    if by not in BY:
+    if not isinstance(by, str) or by not in BY:
         raise UserError(f"的方式要写 by: {' 或 '.join(BY)}")
     if "else" not in value:
         raise UserError("的方式要写 else，其他客户怎么联系（不联系写 none）")

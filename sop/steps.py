@@ -52,7 +52,7 @@ _KEY = re.compile(r"[a-z0-9_-]{1,40}")
 _WITH_WORDS = ("chat", "mass_message", "moment", "group_message")
 _FOR_MANY = ("mass_message", "moment", "group_message")
 #: What a moment can show, with its word.
-_IN_MOMENTS = {"image": "图片", "video": "视频"}
+IN_MOMENTS = {"image": "图片", "video": "视频"}
 
 
 @dataclass(frozen=True)
@@ -271,11 +271,11 @@ class _Step:
     def _check_for_moment(self, name: str) -> None:
         """A moment shows pictures and films, which are uploaded for it from their own bytes."""
         kind = self.known.material_kinds[name]
-        if kind not in _IN_MOMENTS:
+        if kind not in IN_MOMENTS:
             words = f"的素材「{name}」不是图片或视频，朋友圈不能带"
             raise self.wrong("materials", words)
         if name in self.known.empty_materials:
-            words = f"的素材「{name}」要先上传{_IN_MOMENTS[kind]}文件，才能用于朋友圈"
+            words = f"的素材「{name}」要先上传{IN_MOMENTS[kind]}文件，才能用于朋友圈"
             raise self.wrong("materials", words)
 
     def templates(self, kinds: StepKinds) -> dict[str, int]:

@@ -22,7 +22,8 @@ _LONGEST = 100
 class Field:
     """One input of a trigger.
 
-    `kind`: fen, date, stage, tag, festival, category, store, words, number, years, choice, flag.
+    `kind`: fen, date, stage, tag, festival, category, store, words, number, weekday, years, choice,
+    flag.
     """
 
     key: str
@@ -33,6 +34,13 @@ class Field:
     most: int = 0
     #: What may be chosen, with its words.
     options: Mapping[str, str] = field(default_factory=dict)
+    #: Another input and the value it must have, else this one has no meaning.
+    needs: tuple[str, str] | None = None
+
+    @property
+    def path(self) -> str:
+        """Where its errors stand, as `UserError.field` says it."""
+        return f"trigger.{self.key}"
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -47,22 +55,22 @@ def checked(one: Field, value: Any, known: Known) -> Any:
     if read is not None:
         return read(one, value)
     if not isinstance(value, str):
-        raise UserError(f"{one.label}要是文字", field="trigger")
+        raise UserError(f"{one.label}要是文字", field=one.path)
     names = STAGE_LABELS if one.kind == "stage" else known.get(one.kind, ())
     if value not in names and (names or one.kind != "category"):
-        raise UserError(f"没有「{value}」这个{one.label}{nearest(value, names)}", field="trigger")
+        raise UserError(f"没有「{value}」这个{one.label}{nearest(value, names)}", field=one.path)
     return value
 
 
 def _fen(one: Field, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _LARGEST_FEN:
-        raise UserError(f"{one.label}要是正整数", field="trigger")
+        raise UserError(f"{one.label}要是正整数", field=one.path)
     return value
 
 
 def _number(one: Field, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= one.most:
-        raise UserError(f"{one.label}要是 1 到 {one.most} 的整数", field="trigger")
+        raise UserError(f"{one.label}要是 1 到 {one.most} 的整数", field=one.path)
     return value
 
 
@@ -72,7 +80,7 @@ def _years(one: Field, value: Any) -> list[int]:
         isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= _LAST_YEAR
         for item in items
     ):
-        raise UserError(f"{one.label}要写成 [1, 3] 这样，1 到 {_LAST_YEAR}", field="trigger")
+        raise UserError(f"{one.label}要写成 [1, 3] 这样，1 到 {_LAST_YEAR}", field=one.path)
     return sorted(set(items))
 
 
@@ -83,31 +91,32 @@ def _date(one: Field, value: Any) -> str:
     try:
         return date.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise UserError(f"{one.label}要写成 2026-11-11 这样", field="trigger") from None
+        raise UserError(f"{one.label}要写成 2026-11-11 这样", field=one.path) from None
 
 
 def _choice(one: Field, value: Any) -> str:
     if not isinstance(value, str) or value not in one.options:
         words = "、".join(f"{key}（{label}）" for key, label in one.options.items())
-        raise UserError(f"{one.label}要是其中之一：{words}", field="trigger")
+        raise UserError(f"{one.label}要是其中之一：{words}", field=one.path)
     return value
 
 
 def _flag(one: Field, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{one.label}要写 true 或 false", field="trigger")
+        raise UserError(f"{one.label}要写 true 或 false", field=one.path)
     return value
 
 
 def _words(one: Field, value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value.strip()) <= _LONGEST:
-        raise UserError(f"{one.label}要是文字，最多 {_LONGEST} 个字", field="trigger")
+        raise UserError(f"{one.label}要是文字，最多 {_LONGEST} 个字", field=one.path)
     return value.strip()
 
 
 _READERS: dict[str, Callable[[Field, Any], Any]] = {
     "fen": _fen,
     "number": _number,
+    "weekday": _number,
     "years": _years,
     "date": _date,
     "choice": _choice,

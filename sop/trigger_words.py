@@ -96,8 +96,8 @@ def verify_every(params: Params) -> None:
     each = params["each"]
     for rhythm, (key, label) in needed.items():
         if each == rhythm and params.get(key) is None:
-            raise UserError(f"「{EACH[each]}」要填{label}", field="trigger")
+            raise UserError(f"「{EACH[each]}」要填{label}", field=f"trigger.{key}")
         if each != rhythm and params.get(key) is not None:
-            raise UserError(f"「{EACH[each]}」不用填{label}", field="trigger")
+            raise UserError(f"「{EACH[each]}」不用填{label}", field=f"trigger.{key}")
     if params.get("from") and params.get("until") and params["from"] > params["until"]:
-        raise UserError("开始日期不能晚于结束日期", field="trigger")
+        raise UserError("开始日期不能晚于结束日期", field="trigger.until")

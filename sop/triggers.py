@@ -284,8 +284,22 @@ _ALL = (
         "每天、每周、每月",
         (
             Field("each", "周期", "choice", options=trigger_words.EACH),
-            Field("weekday", "星期几（1 到 7）", "number", is_required=False, most=7),
-            Field("month_day", "几号", "number", is_required=False, most=31),
+            Field(
+                "weekday",
+                "星期几",
+                "weekday",
+                is_required=False,
+                most=7,
+                needs=("each", "week"),
+            ),
+            Field(
+                "month_day",
+                "几号",
+                "number",
+                is_required=False,
+                most=31,
+                needs=("each", "month"),
+            ),
             Field("from", "开始日期", "date", is_required=False),
             Field("until", "结束日期", "date", is_required=False),
         ),
@@ -334,7 +348,8 @@ def check(trigger: Any, known: Known) -> dict[str, Any]:
         value = trigger.get(field.key)
         if value is None or value == "":
             if field.is_required:
-                raise UserError(f"触发条件「{entry.label}」要填{field.label}", field="trigger")
+                words = f"触发条件「{entry.label}」要填{field.label}"
+                raise UserError(words, field=field.path)
             continue
         kept[field.key] = checked(field, value, known)
     if entry.verify is not None:

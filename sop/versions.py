@@ -18,6 +18,7 @@ from sop import (
     candidates,
     enrollment,
     migration,
+    run_tables,
     running,
     specs,
     triggers,
@@ -200,9 +201,12 @@ def _catch_up(session: Session, sop_id: int, day: date) -> int:
     yesterday = day - timedelta(days=1)
     enrolled = enrollment.enroll_due(session, yesterday, sop_id=sop_id)
     rules = Rules.read(session)
-    for version in running.in_use(session, sop_id=sop_id):
-        due = candidates.gather(session, [version], yesterday, rules, None)
-        candidates.create(session, version, yesterday, rules, due)
+    versions = running.in_use(session, sop_id=sop_id)
+    due = candidates.gather(session, versions, yesterday, rules, None)
+    for version in versions:
+        if version.id in due:
+            candidates.create(session, version, yesterday, rules)
+    run_tables.write_waiting(session, yesterday)
     return enrolled
 
 

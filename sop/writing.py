@@ -13,9 +13,13 @@ from sqlalchemy.sql.base import Executable
 MANY_ROWS = 10_000
 
 
-def look_again(session: Session, table: str) -> None:
-    """Let the planner see what this transaction has written; autovacuum would come too late."""
-    session.execute(text(f"ANALYZE {table}"))
+def look_again(session: Session, table: str, *columns: str) -> None:
+    """Let the planner see what this transaction has written; autovacuum would come too late.
+
+    Without `columns` it looks at all of them.
+    """
+    only = f" ({', '.join(columns)})" if columns else ""
+    session.execute(text(f"ANALYZE {table}{only}"))
 
 
 def rows(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:

@@ -30,7 +30,7 @@ from tagging.fields import (
     rewards,
     tags,
 )
-from tagging.fields.field import Field, Home
+from tagging.fields.field import OPPOSITE, Field, Home
 from tagging.fields.kinds import Choice, Words, as_texts, nearest, shown
 
 __all__ = [
@@ -55,6 +55,8 @@ FIELDS: dict[str, Field] = {field.key: field for noun in _NOUNS for field in nou
 
 _DEEPEST = 8
 _MOST_LEAVES = 100
+_DENIALS = {positive: negative for negative, positive in OPPOSITE.items()}
+_INNER_QUOTES = str.maketrans("“”", "‘’")
 
 
 @dataclass(frozen=True)
@@ -342,10 +344,18 @@ def _sentence(node: _Node, names: Lookup, *, is_outer: bool = False) -> str:
     if isinstance(node, _Leaf):
         return node.field.sentence(node.op, _called(node, node.value, names))
     if isinstance(node, _Not):
-        return f"并非“{_sentence(node.term, names, is_outer=True)}”"
+        return _denied(node.term, names)
     terms = [_sentence(term, names) for term in node.terms]
     words = ("，且" if node.word == "all" else "，或").join(terms)
     return words if is_outer or len(node.terms) == 1 else f"（{words}）"
+
+
+def _denied(node: _Node, names: Lookup) -> str:
+    """The opposite: in its own words where one leaf has them, else the sentence in quotes."""
+    if isinstance(node, _Leaf) and node.field.is_many and node.op in _DENIALS:
+        return _sentence(_Leaf(node.field, _DENIALS[node.op], node.value), names)
+    inner = _sentence(node, names, is_outer=True).translate(_INNER_QUOTES)
+    return f"并非“{inner}”"
 
 
 def _called(leaf: _Leaf, value: Any, names: Lookup) -> Any:

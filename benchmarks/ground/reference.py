@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from bot.crm.models import Contact
-from sop import candidates, running
+from sop import candidates, run_tables, running
 from sop.running import Rules
 from tagging import conditions, scores
 from tagging.models import ScoreBasis
@@ -103,7 +103,9 @@ def _create_all(session: Session, day: date) -> None:
     versions = running.in_use(session)
     due = candidates.gather(session, versions, day, rules, None)
     for version in versions:
-        candidates.create(session, version, day, rules, due)
+        if version.id in due:
+            candidates.create(session, version, day, rules)
+    run_tables.write_waiting(session, day)
 
 
 def _best(sessions: sessionmaker[Session], work: Callable[[Session], Any]) -> float:

@@ -154,7 +154,11 @@ def story(receipt: Receipt) -> dict[str, Any] | None:
         "kind": "cart",
         "occurred_at": receipt.fact.occurred_at.isoformat(),
         "text": f"加购了 {order_lines.named(detail['lines'])}，{yuan(detail['amount_fen'])}",
-        "detail": {"cart_id": detail["cart_id"], "amount_fen": detail["amount_fen"]},
+        "detail": {
+            "cart_id": detail["cart_id"],
+            "amount_fen": detail["amount_fen"],
+            "event_id": receipt.fact.event_id,
+        },
         "dedupe_key": f"cart:{receipt.fact.source}:{detail['cart_id']}",
     }
 

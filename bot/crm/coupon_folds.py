@@ -87,7 +87,7 @@ def _own(row: Row, saying: Saying) -> None:
 
 
 def _is_better_owner(mine: list[Any], held: list[Any]) -> bool:
-    """[was issued to, at, event]: an issue beats anything else, the newest issue every other."""
+    """[was issued to, *version]: an issue beats anything else, the newest issue every other."""
     if mine[0] != held[0]:
         return bool(mine[0])
     return mine >= held if mine[0] else mine < held
@@ -95,7 +95,7 @@ def _is_better_owner(mine: list[Any], held: list[Any]) -> bool:
 
 def _redeem(row: Row, saying: Saying) -> None:
     held = _versions(row).get("redeemed")
-    if held is None or list(saying.version) < held[:2]:
+    if held is None or list(saying.version) < held[:3]:
         row["redeemed_at"] = saying.at.isoformat()
         row["redeemed_on"] = business_day(saying.at).isoformat()
         row["redeemed_contact_id"] = saying.contact_id

@@ -67,7 +67,7 @@ _PART_REDEEMERS = text(
     """
     UPDATE coupon c SET redeemed_contact_id = i.contact_id FROM contact_identity i
     WHERE c.redeemed_contact_id = ANY(:ids)
-      AND i.id = CAST(c.field_versions -> 'redeemed' ->> 2 AS bigint)
+      AND i.id = CAST(c.field_versions -> 'redeemed' ->> 3 AS bigint)
       AND c.redeemed_contact_id <> i.contact_id
     """
 )
@@ -125,7 +125,9 @@ def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
             key=_key(receipt.fact.source, receipt.fact.detail["coupon_no"]),
             state=receipt.fact.detail["state"],
             at=receipt.fact.occurred_at,
-            version=version_of(receipt.fact.occurred_at, receipt.fact.event_id),
+            version=version_of(
+                receipt.fact.occurred_at, receipt.fact.event_id, receipt.fact.source
+            ),
             contact_id=receipt.contact_id,
             identity_id=receipt.identity_id,
             values={
@@ -145,7 +147,9 @@ def redeem_with_orders(session: Session, receipts: Iterable[Receipt]) -> set[int
             key=_key("", receipt.fact.detail["coupon_no"]),
             state=CouponState.REDEEMED,
             at=receipt.fact.occurred_at,
-            version=version_of(receipt.fact.occurred_at, receipt.fact.event_id),
+            version=version_of(
+                receipt.fact.occurred_at, receipt.fact.event_id, receipt.fact.source
+            ),
             contact_id=receipt.contact_id,
             identity_id=receipt.identity_id,
             values={},
@@ -169,7 +173,7 @@ def issue(session: Session, rows: Sequence[Issue], at: datetime) -> dict[str, in
                 key=_key(OURS, row.coupon_no),
                 state=CouponState.ISSUED,
                 at=at,
-                version=version_of(at, ""),
+                version=version_of(at, "", OURS),
                 contact_id=row.contact_id,
                 identity_id=None,
                 values={

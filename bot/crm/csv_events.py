@@ -198,7 +198,8 @@ def as_event(
     *,
     dated: bool = True,
 ) -> dict[str, Any]:
-    """A whole event; its id comes from its content, so the same row twice is one event.
+    """A whole event; its id comes from its content, so the same row twice is one event. (The
+    importer seals the id, for the content may hold a mobile number.)
 
     `dated`: the moment is the file's, and a part of the content; else it is that of the import.
     """

@@ -7,6 +7,7 @@ nobody is to be asked to the counter when it may be closed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import time
 
 _TIME = r"([01]?[0-9]|2[0-4])(?:[:：]([0-5][0-9])|点(半)?)"
@@ -16,7 +17,8 @@ _MIDNIGHT = 24 * 60
 
 def parse(text: str | None) -> tuple[time, time] | None:
     """When a store opens and closes; None: not said, not readable, or open past midnight."""
-    spans = [_minutes(found) for found in _SPAN.finditer(text or "")]
+    plain = unicodedata.normalize("NFKC", text or "")
+    spans = [_minutes(found) for found in _SPAN.finditer(plain)]
     if not spans:
         return None
     opens, closes = max(one[0] for one in spans), min(one[1] for one in spans)

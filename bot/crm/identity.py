@@ -3,7 +3,8 @@
 People whom nobody knows yet become contacts without an external_userid. When two contacts prove to
 be one person they are merged (`bot.crm.merging`); two different external_userids, unionids or
 member numbers never are, because a mobile number may be a family's; two member numbers are one
-where somebody said so (`bot.crm.aliases`).
+where somebody said so (`bot.crm.aliases`). Two whom a person has parted (`bot.crm.unmerging`) are
+two whatever tills say afterwards, until a person says that they are one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.crm import aliases, merging, mobiles
-from bot.crm.event_fields import short_text
+from bot.crm.event_fields import short_text, shown
 from bot.crm.models import Contact, IdentityKind
 from bot.errors import DaogouError, UserError
 
@@ -31,6 +32,7 @@ _EXCLUSIVE = (IdentityKind.EXTERNAL_USERID, IdentityKind.UNIONID, IdentityKind.M
 # Each pass either ends or creates what another transaction was quicker to create.
 _MOST_PASSES = 8
 
+# What was parted may have been merged with others since, so both are followed to where they are.
 _READ = text(
     """
     WITH wanted AS (
@@ -46,17 +48,35 @@ _READ = text(
         SELECT 'member_no', m.member_no, NULL, m.contact_id
         FROM member m WHERE m.member_no = ANY(:member_nos)
     )
-    SELECT f.kind, f.value, f.identity_id, c.id AS contact_id, c.external_userid,
+    SELECT f.kind, f.value, f.identity_id, g.id <> c.id AS is_stray, c.id AS contact_id,
+           c.external_userid,
            ARRAY(SELECT i.value FROM contact_identity i
                  WHERE i.contact_id = c.id AND i.kind = 'unionid') AS unionids,
            ARRAY(SELECT i.value FROM contact_identity i
                  WHERE i.contact_id = c.id AND i.kind = 'member_no'
                  UNION SELECT m.member_no FROM member m
-                 WHERE m.contact_id = c.id AND m.member_no IS NOT NULL) AS member_nos
+                 WHERE m.contact_id = c.id AND m.member_no IS NOT NULL) AS member_nos,
+           ARRAY(SELECT COALESCE(o.merged_into_id, o.id)
+                 FROM (SELECT c.id UNION ALL
+                       SELECT m.id FROM contact m WHERE m.merged_into_id = c.id) AS hers (id)
+                 CROSS JOIN LATERAL (
+                     SELECT gone_contact_id AS id FROM contact_merge
+                     WHERE kept_contact_id = hers.id AND undone_at IS NOT NULL
+                     UNION ALL SELECT kept_contact_id FROM contact_merge
+                     WHERE gone_contact_id = hers.id AND undone_at IS NOT NULL) AS t
+                 JOIN contact o ON o.id = t.id) AS parted
     FROM found f
     JOIN contact g ON g.id = f.contact_id
     JOIN contact c ON c.id = COALESCE(g.merged_into_id, g.id)
     ORDER BY f.identity_id NULLS LAST
+    """
+)
+# A number written down for a contact that was merged away in the same moment follows it.
+_FETCH = text(
+    """
+    UPDATE contact_identity i SET contact_id = r.contact_id
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id bigint, contact_id bigint)
+    WHERE i.id = r.id
     """
 )
 _NEW_IDS = text(
@@ -112,16 +132,21 @@ class _Group:
 
     keys: set[Key] = field(default_factory=set)
     contacts: dict[int, str | None] = field(default_factory=dict)
+    #: Contacts that a person said are somebody else.
+    parted: set[int] = field(default_factory=set)
     exclusive: dict[str, set[str]] = field(
         default_factory=lambda: {kind.value: set() for kind in _EXCLUSIVE}
     )
 
     def agrees_with(self, other: _Group) -> bool:
-        return all(len(self.exclusive[k] | other.exclusive[k]) <= 1 for k in self.exclusive)
+        return self.parted.isdisjoint(other.contacts) and all(
+            len(self.exclusive[k] | other.exclusive[k]) <= 1 for k in self.exclusive
+        )
 
     def absorb(self, other: _Group) -> None:
         self.keys |= other.keys
         self.contacts |= other.contacts
+        self.parted |= other.parted
         for kind, values in other.exclusive.items():
             self.exclusive[kind] |= values
 
@@ -142,6 +167,8 @@ class _Plan:
     groups: dict[Key, _Group]
     identity_ids: dict[Key, int]
     clashes: list[tuple[str, ...]]
+    #: Identities that stand with a contact which was merged away -> where it went.
+    strays: dict[int, int]
 
     def distinct(self) -> list[_Group]:
         return list({id(group): group for group in self.groups.values()}.values())
@@ -174,7 +201,8 @@ def resolve(session: Session, who: Mapping[str, Any], *, source: str, secret_key
 
 def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
     """A contact by whatever number a person types: any identity, or our own id."""
-    keys: list[Key] = [(kind.value, wanted.strip()) for kind in IdentityKind]
+    wanted = shown(wanted).strip()
+    keys: list[Key] = [(kind.value, wanted) for kind in IdentityKind]
     with contextlib.suppress(UserError):
         index = mobiles.mobile_index(mobiles.normalize(wanted), secret_key)
         keys.append((IdentityKind.MOBILE.value, index))
@@ -204,6 +232,9 @@ def resolve_many(session: Session, people: Sequence[Sequence[Key]]) -> list[Reso
         gone = {c: group.kept or 0 for group in plan.distinct() for c in group.contacts}
         if not _lock(session, kept | set(gone)):
             continue
+        if plan.strays:
+            rows = [{"id": one, "contact_id": home} for one, home in plan.strays.items()]
+            session.execute(_FETCH, {"rows": json.dumps(rows)})
         merging.merge(session, [(k, g) for g, k in gone.items() if g != k], reason="identity")
         return [
             Resolved(plan.groups[keys[0]].kept or 0, plan.identity_ids[keys[0]], clashes)
@@ -230,12 +261,14 @@ def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
             identity_ids[key] = row["identity_id"]
         group = groups[key]
         group.contacts[row["contact_id"]] = row["external_userid"]
+        group.parted |= set(row["parted"])
         group.exclusive["external_userid"] |= {row["external_userid"]} - {None}
         group.exclusive["unionid"] |= set(row["unionids"])
         group.exclusive["member_no"] |= {same.get(card, card) for card in row["member_nos"]}
         _unite(groups, groups[of_contact.setdefault(row["contact_id"], key)], group)
     clashes = [_join(groups, person) for person in people]
-    return _Plan(groups, identity_ids, clashes)
+    strays = {row["identity_id"]: row["contact_id"] for row in rows if row["is_stray"]}
+    return _Plan(groups, identity_ids, clashes, strays)
 
 
 def _read(session: Session, keys: Sequence[Key]) -> list[Mapping[str, Any]]:

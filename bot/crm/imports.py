@@ -18,9 +18,9 @@ from typing import Any, TextIO
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from bot.crm import csv_events, csv_rewards, csv_rows, intake, purchase_moves
+from bot.crm import csv_events, csv_rewards, csv_rows, intake, mobiles, purchase_moves
 from bot.crm.csv_rows import Line, Table
-from bot.db import transaction
+from bot.db import transact
 from bot.errors import UserError
 
 CHUNK = 1000
@@ -53,10 +53,18 @@ def _keep_events(
     session: Session, events: list[dict[str, Any]], now: datetime, secret_key: str
 ) -> list[str | None]:
     """For each event "" (kept), None (known already) or the reason against it."""
-    given = {
-        "ids": [event["id"] for event in events],
-        "sources": sorted({event["source"] for event in events}),
-    }
+    # A row may hold a mobile number, and whoever knows the rest could try all there are.
+    events = [event | {"id": _sealed(event["id"], secret_key)} for event in events]
+    given = _ids_of(events)
+    taken_back = set(session.scalars(_TAKEN_BACK, given))
+    if taken_back:
+        # What a later file had changed is said again: that is news, and needs an id of its own.
+        again = f"{now:%Y%m%d%H%M%S%f}"
+        events = [
+            event | {"id": f"{event['id']}:{again}"} if event["id"] in taken_back else event
+            for event in events
+        ]
+        given = _ids_of(events)
     before = set(session.scalars(_KNOWN, given))
     result = intake.receive(session, events, now=now, secret_key=secret_key)
     errors = {one.index: one.error for one in result.rejected}
@@ -66,6 +74,16 @@ def _keep_events(
         outcome.append(errors.get(index, None if event["id"] in seen else ""))
         seen.add(event["id"])
     return outcome
+
+
+def _sealed(event_id: str, secret_key: str) -> str:
+    kind, _, digest = event_id.rpartition(":")
+    return f"{kind}:{mobiles.row_digest(digest, secret_key)}"
+
+
+def _ids_of(events: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    sources = sorted({event["source"] for event in events})
+    return {"ids": [event["id"] for event in events], "sources": sources}
 
 
 def _keep_guides(
@@ -132,6 +150,21 @@ KINDS: dict[str, Kind] = {
 # Ids made from content are the same in every source, so the id alone tells.
 _KNOWN = text(
     "SELECT event_id FROM source_event WHERE event_id = ANY(:ids) AND source = ANY(:sources)"
+)
+# Rows about members bear no date, so their ids are the same however often they are said. One is
+# taken back by a later file that says something else of the same card.
+_TAKEN_BACK = text(
+    """
+    SELECT e.event_id FROM source_event e CROSS JOIN LATERAL (
+        SELECT max(n.occurred_at) AS newest, max(n.occurred_at) FILTER (
+            WHERE n.event_id = e.event_id OR starts_with(n.event_id, e.event_id || ':')) AS same
+        FROM source_event n
+        WHERE n.contact_id = e.contact_id AND n.source = e.source AND n.kind = 'member'
+          AND n.body ->> 'member_no' = e.body ->> 'member_no'
+    ) AS said
+    WHERE e.event_id = ANY(:ids) AND e.source = ANY(:sources) AND e.kind = 'member'
+      AND said.newest > said.same
+    """
 )
 _ROWS = """
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
@@ -221,8 +254,8 @@ def _keep(
 ) -> Iterator[tuple[list[Line], str | None]]:
     """Keep one chunk in one transaction; yields each unit's rows with what became of them."""
     good = [(lines, made) for lines, made in chunk if not isinstance(made, str)]
-    with transaction(sessions) as session:
-        outcomes = rules.keep(session, [made for _, made in good], now, secret_key)
+    made_of = [made for _, made in good]
+    outcomes = transact(sessions, lambda session: rules.keep(session, made_of, now, secret_key))
     yield from ((lines, made) for lines, made in chunk if isinstance(made, str))
     for (lines, _), outcome in zip(good, outcomes, strict=True):
         yield lines, outcome

@@ -22,10 +22,11 @@ from bot.crm import (
     event_fields,
     identity,
     member_merges,
+    order_lines,
     purchases,
     timeline,
 )
-from bot.crm.event_kinds import KINDS
+from bot.crm.event_kinds import KINDS, Kind
 from bot.crm.locks import Space, lock_keys
 from bot.crm.models import IdentityKind
 from bot.crm.receipts import Fact, Receipt
@@ -37,6 +38,8 @@ MOST_EVENT_BYTES = 64 * 1024
 # A till's clock may run ahead of ours.
 _CLOCK_SLACK = timedelta(minutes=10)
 _TOLD_BY_MEMBER = ("mobile", "mall_id", "openid")
+#: What every event has, besides the fields of its type.
+_ENVELOPE = ("id", "source", "type", "occurred_at", "who")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def read_event(index: int, event: object, *, now: datetime, secret_key: str) -> 
     occurred_at = event_fields.moment(event, "occurred_at", latest=now + _CLOCK_SLACK)
     detail = kind.read(event, secret_key)
     keys = _keys(event, name, source, secret_key)
-    return Fact(index, source, event_id, name, occurred_at, keys, detail, _body(event))
+    return Fact(index, source, event_id, name, occurred_at, keys, detail, _body(event, kind))
 
 
 def _keys(
@@ -154,10 +157,18 @@ def _keys_of_merge(
     return tuple(dict.fromkeys((*kept, *gone, *said)))
 
 
-def _body(event: Mapping[str, Any]) -> dict[str, Any]:
-    body = {name: value for name, value in event.items() if name != "mobile"}
+def _body(event: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """What is kept of an event: the fields it is described by, and no mobile number.
+
+    A till may put the number, and more about a person than anybody asked for, under any name.
+    """
+    known = {*_ENVELOPE, *(field.name for field in kind.fields)} - {"mobile"}
+    body = {name: value for name, value in event.items() if name in known}
     if isinstance(body.get("who"), Mapping):
-        body["who"] = {name: value for name, value in body["who"].items() if name != "mobile"}
+        numbers = set(identity.STRENGTH) - {"mobile"}
+        body["who"] = {name: value for name, value in body["who"].items() if name in numbers}
+    if "lines" in body:
+        body["lines"] = order_lines.known(body["lines"])
     return body
 
 

@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 
 from bot.crm import aliases, event_fields, mobiles
 from bot.crm.receipts import Receipt
+from bot.errors import UserError
 
 Row = dict[str, Any]
-#: What a field's value is compared by: the later (occurred_at, event id) is the one kept.
-Version = tuple[str, str]
+#: What a field's value is compared by: the later (occurred_at, event id, source) is the one kept.
+#: Ids are unique per source only, so without the source two tills would tie.
+Version = tuple[str, str, str]
 
 #: Each field an event may carry, with the columns that hold it.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -57,9 +59,9 @@ class MemberReport:
     values: Mapping[str, Row]
 
 
-def version_of(occurred_at: datetime, event_id: str) -> Version:
+def version_of(occurred_at: datetime, event_id: str, source: str) -> Version:
     """The version of the values an event carries."""
-    return (occurred_at.astimezone(UTC).isoformat(timespec="microseconds"), event_id)
+    return (occurred_at.astimezone(UTC).isoformat(timespec="microseconds"), event_id, source)
 
 
 def read(event: Mapping[str, Any], *, secret_key: str) -> dict[str, Row]:
@@ -67,7 +69,7 @@ def read(event: Mapping[str, Any], *, secret_key: str) -> dict[str, Row]:
 
     Raises UserError naming the field that is malformed.
     """
-    is_lunar = event.get("birthday_is_lunar") is True
+    is_lunar = event_fields.flag(event, "birthday_is_lunar", default=False)
     values: dict[str, Row] = {
         "member_no": {"member_no": event_fields.short_text(event, "member_no", limit=128)}
     }
@@ -105,7 +107,7 @@ def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     reports = [
         MemberReport(
             receipt.contact_id,
-            version_of(receipt.fact.occurred_at, receipt.fact.event_id),
+            version_of(receipt.fact.occurred_at, receipt.fact.event_id, receipt.fact.source),
             receipt.fact.detail,
         )
         for receipt in receipts
@@ -193,6 +195,6 @@ def _day_columns(prefix: str, day: tuple[int | None, int, int] | None) -> Row:
 def _home(event: Mapping[str, Any]) -> Row:
     latitude = event_fields.optional_number(event, "home_latitude", low=-90, high=90)
     longitude = event_fields.optional_number(event, "home_longitude", low=-180, high=180)
-    if latitude is None or longitude is None:
-        return {"home_latitude": None, "home_longitude": None}
+    if (latitude is None) != (longitude is None):
+        raise UserError("home_latitude 和 home_longitude 要一起写。", field="home_latitude")
     return {"home_latitude": latitude, "home_longitude": longitude}

@@ -41,6 +41,11 @@ def mobile_index(mobile: str, secret_key: str) -> str:
     return hmac.new(_key(secret_key, "mobile index"), mobile.encode(), hashlib.sha256).hexdigest()
 
 
+def row_digest(digest: str, secret_key: str) -> str:
+    """The digest of a row that may hold a mobile number, useless without the key: 32 signs."""
+    return hmac.new(_key(secret_key, "row"), digest.encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def seal_mobile(mobile: str, secret_key: str) -> bytes:
     """Encrypt a normalized number (AES-256-GCM: nonce, ciphertext, tag)."""
     nonce = secrets.token_bytes(_NONCE_BYTES)

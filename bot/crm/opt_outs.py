@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, or_, select, text
 from sqlalchemy.orm import Session
 
-from bot.crm import changes, timeline
+from bot.crm import changes, channel_misses, timeline
 from bot.crm.models import AuditEntry, OptOut, OptOutChannel
 
 #: Channel -> how people call it.
@@ -108,6 +108,9 @@ def hear(session: Session, sayings: Sequence[Saying]) -> set[tuple[int, str]]:
     found = session.execute(_HEAR, {"rows": json.dumps(rows, ensure_ascii=False)}).all()
     changed = {(int(row.contact_id), str(row.channel)) for row in found}
     changes.mark(session, {contact_id for contact_id, _ in changed})
+    channel_misses.clear(
+        session, [(one.contact_id, one.channel, one.said_at) for one in sayings if not one.is_out]
+    )
     timeline.record_many(session, [_line(one) for one in _to_tell(sayings, changed)])
     return changed
 

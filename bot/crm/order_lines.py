@@ -10,6 +10,7 @@ from bot.crm.event_fields import MOST_FEN
 from bot.errors import UserError
 
 MOST_LINES = 200
+_NAMES = ("sku", "name", "category", "quantity", "amount_fen")
 
 Line = dict[str, Any]
 
@@ -23,6 +24,17 @@ def read(event: Mapping[str, Any], *, least_fen: int = -MOST_FEN) -> list[Line]:
     if not isinstance(lines, list) or len(lines) > MOST_LINES:
         raise UserError(f"lines 要是列表，最多 {MOST_LINES} 行。", field="lines")
     return [_line(number, line, least_fen) for number, line in enumerate(lines, 1)]
+
+
+def known(lines: Any) -> Any:
+    """Lines as they came, without what nobody asked for."""
+    if not isinstance(lines, list):
+        return None
+    return [
+        {name: line[name] for name in _NAMES if name in line}
+        for line in lines
+        if isinstance(line, Mapping)
+    ]
 
 
 def named(lines: list[Line]) -> str:

@@ -41,7 +41,7 @@ _SETTLE = text(
     ), lots AS (
         SELECT id, contact_id, delta, sum(delta) OVER (
             PARTITION BY contact_id
-            ORDER BY expires_on NULLS LAST, changed_at, event_id COLLATE "C", id
+            ORDER BY expires_on NULLS LAST, changed_at, event_id COLLATE "C", source COLLATE "C"
             ROWS UNBOUNDED PRECEDING) AS until_here
         FROM points_change WHERE contact_id = ANY(:ids) AND delta > 0
     ), settled AS (
@@ -106,6 +106,6 @@ def _report(receipt: Receipt) -> members.MemberReport | None:
     fact = receipt.fact
     if fact.detail["balance"] is None:
         return None
-    version = members.version_of(fact.occurred_at, fact.event_id)
+    version = members.version_of(fact.occurred_at, fact.event_id, fact.source)
     values = {"points": {"points": fact.detail["balance"]}}
     return members.MemberReport(receipt.contact_id, version, values)

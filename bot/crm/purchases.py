@@ -121,7 +121,7 @@ def read_refund(event: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "order_no": event_fields.short_text(event, "order_no", limit=128),
         "amount_fen": event_fields.whole(event, "amount_fen", low=1, high=MOST_FEN),
-        "lines": lines,
+        "lines": order_lines.known(lines),
     }
 
 
@@ -170,7 +170,8 @@ def story(receipt: Receipt) -> dict[str, Any]:
     detail = receipt.fact.detail
     said = f"购买 {order_lines.named(detail['lines'])}，{yuan(detail['amount_fen'])}"
     key = f"purchase:{receipt.fact.source}:{detail['order_no']}"
-    return entry(receipt, "purchased", said, _told(detail)) | {"dedupe_key": key}
+    told = _told(detail) | {"event_id": receipt.fact.event_id}
+    return entry(receipt, "purchased", said, told) | {"dedupe_key": key}
 
 
 def refund_story(receipt: Receipt) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Fact:
     occurred_at: datetime
     keys: tuple[tuple[str, str], ...]
     detail: Any
-    #: The event as received, without the mobile number.
+    #: The fields of its type as received, without the mobile number.
     body: Mapping[str, Any]
 
 

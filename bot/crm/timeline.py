@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from bot.crm.models import TimelineEntry
 
-# A later report of the same thing rewrites its line; the same or an older one changes nothing.
+# A later report of the same thing rewrites its line; the same or an older one changes nothing. Of
+# two reports of one moment the event id decides, as it does for the thing itself.
 _RECORD = text(
     """
     INSERT INTO timeline_entry (contact_id, guide_id, kind, occurred_at, text, detail, dedupe_key)
@@ -24,7 +25,9 @@ _RECORD = text(
     ON CONFLICT (dedupe_key) DO UPDATE
     SET contact_id = excluded.contact_id, guide_id = excluded.guide_id, text = excluded.text,
         occurred_at = excluded.occurred_at, detail = excluded.detail
-    WHERE timeline_entry.occurred_at <= excluded.occurred_at
+    WHERE (timeline_entry.occurred_at,
+           COALESCE(timeline_entry.detail ->> 'event_id', '') COLLATE "C")
+          <= (excluded.occurred_at, COALESCE(excluded.detail ->> 'event_id', '') COLLATE "C")
       AND (timeline_entry.contact_id, timeline_entry.text, timeline_entry.occurred_at)
           IS DISTINCT FROM (excluded.contact_id, excluded.text, excluded.occurred_at)
     """

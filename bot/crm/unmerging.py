@@ -37,16 +37,20 @@ _GIVING = ", ".join(
 )
 _GIVE_BACK = text(
     f"""
-    WITH identities AS (
+    WITH RECURSIVE identities AS (
         UPDATE contact_identity SET contact_id = :gone
         WHERE id = ANY(:identities) AND contact_id = :kept
     ), {_GIVING}, entries AS (
         UPDATE timeline_entry t SET contact_id = :gone
         WHERE contact_id = :kept AND (t.id = ANY(:entries) OR {_TOLD})
+    ), hers (id) AS (
+        SELECT gone_contact_id FROM contact_merge
+        WHERE kept_contact_id = :gone AND undone_at IS NULL
+        UNION
+        SELECT m.gone_contact_id FROM contact_merge m JOIN hers h ON m.kept_contact_id = h.id
+        WHERE m.undone_at IS NULL
     ), earlier AS (
-        UPDATE contact SET merged_into_id = :gone WHERE id IN (
-            SELECT gone_contact_id FROM contact_merge
-            WHERE kept_contact_id = :gone AND undone_at IS NULL)
+        UPDATE contact SET merged_into_id = :gone WHERE id IN (SELECT id FROM hers)
     )
     UPDATE contact SET merged_into_id = NULL WHERE id = :gone
     """
@@ -62,7 +66,7 @@ _LATER_MEMBERS = text(
 )
 _REPORTS = text(
     """
-    SELECT contact_id, kind, occurred_at, event_id, body FROM source_event
+    SELECT contact_id, kind, occurred_at, event_id, source, body FROM source_event
     WHERE contact_id = ANY(:ids) AND kind IN ('member', 'points') ORDER BY id
     """
 )
@@ -163,10 +167,10 @@ def _part_members(session: Session, trail: ContactMerge) -> None:
     for other in session.scalars(_LATER_MEMBERS, {"kept": kept, "id": trail.id}):
         rows[kept] = members.fold(rows[kept], other)
     reports = session.execute(_REPORTS, {"ids": [kept, gone]}).all()
-    owners: dict[str, int] = {}
+    owners: dict[tuple[str, ...], int] = {}
     for report in reports:
-        version = members.version_of(report.occurred_at, report.event_id)
-        owners[report.event_id] = report.contact_id
+        version = members.version_of(report.occurred_at, report.event_id, report.source)
+        owners[version] = report.contact_id
         for name, columns in _values(report.kind, report.body).items():
             members.put(rows[report.contact_id], name, columns, version)
     if now is not None:
@@ -189,12 +193,15 @@ def _values(kind: str, body: Mapping[str, Any]) -> dict[str, members.Row]:
 
 
 def _part_mobile(
-    rows: dict[int, members.Row], now: members.Row, owners: Mapping[str, int], kept: int
+    rows: dict[int, members.Row],
+    now: members.Row,
+    owners: Mapping[tuple[str, ...], int],
+    kept: int,
 ) -> None:
     """A mobile that was reported since the merge is found in the row only, sealed."""
     version = now["field_versions"].get("mobile")
     if version is not None:
-        owner = owners.get(version[1], kept)
+        owner = owners.get(tuple(version), kept)
         members.put(rows[owner], "mobile", {"mobile_sealed": now["mobile_sealed"]}, version)
 
 

@@ -29,19 +29,20 @@ _APP = "mp"
 _TOKEN_ERRCODES = frozenset({40001, 40014, 42001})
 #: She does not follow the account (any more); she may tomorrow.
 NOT_SUBSCRIBED = frozenset({43004})
+#: The openid is none of this account's.
+UNKNOWN_OPENID = frozenset({40003})
 #: She follows it and has shut it out, or wants no such messages.
 REFUSED = frozenset({43019, 43101})
 _RAISES: dict[int, type[errors.WeComError]] = {
     -1: errors.WeComUnavailable,
     40001: errors.NotConfigured,
-    40003: errors.UnknownPerson,
     40013: errors.NotConfigured,
     40125: errors.NotConfigured,
     40164: errors.NotConfigured,
     48001: errors.NotConfigured,
     50002: errors.NotConfigured,
     89503: errors.NotConfigured,
-    **dict.fromkeys(NOT_SUBSCRIBED | REFUSED, errors.UnknownPerson),
+    **dict.fromkeys(NOT_SUBSCRIBED | UNKNOWN_OPENID | REFUSED, errors.UnknownPerson),
 }
 # 45009: the day's allowance is used up. 45011: too many in one minute.
 _RESTS = {45009: 3600.0, 45011: 60.0}

@@ -58,7 +58,11 @@ def _stands(session: Session, spec: dict[str, Any], wanted: dict[str, Any]) -> b
 def _line(item: Map, error: UserError) -> int:
     path = error.field or "name"
     parts = path.split(".")
-    if len(parts) == 2 and isinstance(step := item["steps"][int(parts[1])], Map):
+    if (
+        parts[0] == "steps"
+        and len(parts) == 2
+        and isinstance(step := item["steps"][int(parts[1])], Map)
+    ):
         # An error about a step as a whole is a key it should not have.
         unknown = next((key for key in step if key not in specs.STEP_KEYS), None)
         path = path if unknown is None else f"{path}.{unknown}"

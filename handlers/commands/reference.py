@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.crm import brand
 from bot.crm.event_kinds import KINDS as EVENTS
+from bot.crm.identity import STRENGTH
 from bot.errors import UserError
 from content_library.placeholders import PLACEHOLDERS
 from handlers.brand_pack import starter
@@ -62,9 +63,23 @@ _INPUTS: dict[str, Any] = {
     "store": "SH001",
     "words": "生日礼券",
     "number": 90,
+    "weekday": 3,
     "years": [1, 3],
     "flag": True,
 }
+
+_OF_CONDITIONS = (
+    "一项条件写成 `{field: 字段, op: 比较, value: 值}`，几项用 `all`（都满足）、`any`（满足一项）、"
+    "`not`（不满足）合起来。`in`、`not_in` 的值是列表；`between` 写 [下限, 上限]，两头都算。"
+    "缺少这项资料的客户，怎么比都不算满足，要算进来就用 `not`；品类、标签这类可以有几样的，"
+    "`!=` 就是一样也没有。"
+)
+_OF_EVENTS = (
+    "每条事件还要有 `id`（同一 `source` 里不重复）、`source`（来源系统）、`type`、"
+    "`occurred_at`（发生时间，带时区）和 `who`（{who} 里至少一个；"
+    "`member`、`member_merged` 可以不写）。"
+    "同一个 `id` 发几次都只算一次，先后顺序不限；这里没有列出的字段不保存。"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +146,7 @@ def _fields() -> str:
         said = conditions.sentence(leaf)
         rows.append((_code(key), field.label, ops, value_words(field), said, moves))
     head = ("字段", "名称", "比较", "值", "例子读作", "随日期变化")
-    return "一项条件写成 `{field: 字段, op: 比较, value: 值}`。\n\n" + _table(head, rows)
+    return f"{_OF_CONDITIONS}\n\n{_table(head, rows)}"
 
 
 def value_words(field: Field) -> str:
@@ -149,7 +164,9 @@ def value_words(field: Field) -> str:
         case Kilometers():
             return f"公里，0 到 {kind.most}，最多一位小数"
         case Number():
-            unit = "分（人民币）" if field.key.endswith("_fen") else kind.unit
+            if field.key.endswith("_fen"):
+                return f"整数，分（人民币），从 {kind.least} 起"
+            unit = kind.unit
             return f"整数，{kind.least} 到 {kind.most}" + (f"，{unit}" if unit else "")
 
 
@@ -205,7 +222,8 @@ def _events() -> str:
         )
         for key, kind in EVENTS.items()
     ]
-    return _table(("type", "事件", "字段"), rows)
+    said = _OF_EVENTS.format(who="、".join(_code(one) for one in STRENGTH))
+    return f"{said}\n\n{_table(('type', '事件', '字段'), rows)}"
 
 
 def _placeholders() -> str:

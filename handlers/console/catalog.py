@@ -7,7 +7,7 @@ the form by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -24,9 +24,10 @@ from content_library.models import (
     TalkingPoint,
     TalkingPointVariant,
 )
-from sop import step_kinds, triggers
-from sop.anchors import STAGE_LABELS
-from sop.models import Carrier, IfMissed, Sop
+from handlers.console import step_words
+from sop import step_kinds, steps, triggers
+from sop.anchors import STAGE_LABELS, WEEKDAYS
+from sop.models import Carrier, Sop
 from tagging import conditions
 from tagging.fields.field import Field
 from tagging.fields.kinds import (
@@ -38,7 +39,7 @@ from tagging.fields.kinds import (
     Number,
     Words,
 )
-from tagging.models import ContactScore, Tag, TagGroup
+from tagging.models import ContactScore, Tag, TagGroup, Tier
 
 _NUMBER_OPS = {
     "=": "等于",
@@ -60,23 +61,21 @@ _MATERIAL_KINDS = {
     "video": "视频",
     "file": "文件",
 }
-_IF_MISSED = {IfMissed.LATE: "补做", IfMissed.DROP: "过期不做", IfMissed.MOVE: "顺延到下一天"}
+# Known only once a task has given its coupon, so a sample stands for them.
+_OF_THE_TASK = ("优惠券码", "优惠券面额", "优惠券到期日")
 # A sample customer is looked for among so many of the newest friends.
 _NEWEST = 200
 
 
-def read(session: Session, steps: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """The whole catalog, ready to be written into the page as JSON.
-
-    `steps` are those of the plan to be edited: what they say of chains and tiers is told in words.
-    """
+def read(session: Session) -> dict[str, Any]:
+    """The whole catalog, ready to be written into the page as JSON."""
     return {
         "triggers": [_trigger(one) for one in triggers.TRIGGERS.values()],
         "fields": [_field(one) for one in conditions.FIELDS.values()],
         "names": _names(session),
         "kinds": [_kind(key, label) for key, label in step_kinds.KINDS.items()],
-        "ways": [_way(step["kind"]) for step in steps if not isinstance(step["kind"], str)],
-        "ifMissed": [{"key": key.value, "label": label} for key, label in _IF_MISSED.items()],
+        "ways": _ways(session),
+        "ifMissed": [{"key": key, "label": label} for key, label in step_words.IF_MISSED.items()],
         "templates": _templates(session),
         "coupons": list(
             session.scalars(
@@ -87,7 +86,11 @@ def read(session: Session, steps: Sequence[Mapping[str, Any]] = ()) -> dict[str,
         ),
         "points": _points(session),
         "materials": [
-            {"name": name, "kind": _MATERIAL_KINDS.get(kind, kind)}
+            {
+                "name": name,
+                "kind": _MATERIAL_KINDS.get(kind, kind),
+                "isForMoments": kind in steps.IN_MOMENTS,
+            }
             for name, kind in session.execute(
                 select(Material.name, Material.kind).order_by(Material.name)
             )
@@ -113,7 +116,7 @@ def sample(session: Session, number: int, day: date) -> dict[str, Any]:
     contact_id, guide_id, name, guide = found
     facts = placeholders.contact_facts(session, contact_id, guide_id, day)
     for point, words in variants:
-        filled[point].append(placeholders.fill(words, facts))
+        filled[point].append(placeholders.fill(_with_samples(words, _OF_THE_TASK), facts))
     return {"label": f"{name or '未命名客户'} · 导购 {guide}", "filled": filled}
 
 
@@ -147,11 +150,18 @@ def _trigger(entry: triggers.Trigger) -> dict[str, Any]:
                 "label": field.label.replace("（分）", ""),
                 "kind": field.kind,
                 "isRequired": field.is_required,
-                "options": [{"key": key, "label": label} for key, label in field.options.items()],
+                "options": _options(field),
+                "needs": list(field.needs) if field.needs else None,
             }
             for field in entry.fields
         ],
     }
+
+
+def _options(field: triggers.Field) -> list[dict[str, Any]]:
+    if field.kind == "weekday":
+        return [{"key": str(place), "label": name} for place, name in enumerate(WEEKDAYS, start=1)]
+    return [{"key": key, "label": label} for key, label in field.options.items()]
 
 
 def _kind(key: str, label: str) -> dict[str, Any]:
@@ -164,13 +174,25 @@ def _kind(key: str, label: str) -> dict[str, Any]:
         "isForMany": who in (None, Carrier.MASS),
         "needsWords": who != Carrier.MACHINE and key not in step_kinds.ASKS,
         "hasGift": key == "invite",
+        # Moments and group messages go to everybody, so no tier has its own.
+        "isForAll": key in step_kinds.GUIDE_KINDS,
+        # After what a guide does by hand nothing else can be tried.
+        "mayBeFollowed": who in (Carrier.MACHINE, Carrier.MASS),
     }
 
 
-def _way(kind: Any) -> dict[str, Any]:
-    read = step_kinds.read(kind)
-    words = step_kinds.sentence(read.kind, read.channels)
-    return {"kind": kind, "kinds": sorted(read.all), "words": words}
+def _ways(session: Session) -> list[dict[str, Any]]:
+    """What the kind of a step may depend on, with the cases there are."""
+    in_use = session.scalars(select(Store.tier).where(Store.tier.is_not(None)).distinct())
+    cases = {"tier": list(Tier), "store_tier": [*in_use]}
+    return [
+        {
+            "key": by,
+            "label": label,
+            "cases": [case for case, _ in step_kinds.by_rank(dict.fromkeys(cases[by]))],
+        }
+        for by, label in step_kinds.BY.items()
+    ]
 
 
 def _templates(session: Session) -> list[dict[str, str]]:
@@ -240,11 +262,21 @@ def _same(names: Any) -> list[dict[str, str]]:
 
 def _points(session: Session) -> list[dict[str, Any]]:
     rows = session.execute(
-        select(TalkingPoint.name, TalkingPoint.scene)
+        select(TalkingPoint.name, TalkingPoint.scene, func.array_agg(TalkingPointVariant.text))
+        .outerjoin(TalkingPointVariant, TalkingPointVariant.talking_point_id == TalkingPoint.id)
         .where(TalkingPoint.is_active)
+        .group_by(TalkingPoint.id)
         .order_by(TalkingPoint.scene, TalkingPoint.name)
     )
-    return [{"name": name, "scene": scene or "其他"} for name, scene in rows]
+    return [
+        {
+            "name": name,
+            "scene": scene or "其他",
+            # It speaks of the one customer, so it cannot go to many at once.
+            "isPersonal": any(placeholders.uses_own_facts(one) for one in variants if one),
+        }
+        for name, scene, variants in rows
+    ]
 
 
 def _sample_pair(session: Session, number: int) -> tuple[int, int, str, str] | None:
@@ -269,9 +301,11 @@ def _sample_pair(session: Session, number: int) -> tuple[int, int, str, str] | N
     return None if row is None else (row[0], row[1], row[2], row[3])
 
 
-def _with_samples(words: str) -> str:
+def _with_samples(words: str, only: Collection[str] = tuple(placeholders.PLACEHOLDERS)) -> str:
     filled = words
     for name in placeholders.names(words):
+        if name not in only:
+            continue
         known = placeholders.PLACEHOLDERS.get(name)
         if known is not None:
             filled = filled.replace(f"{{{name}}}", known.sample)

@@ -21,7 +21,7 @@ from bot.clock import business_day
 from bot.crm.models import FestivalDay
 from bot.db import transaction
 from bot.errors import UserError
-from handlers.console import actors, audit, catalog, spec_form, version_words
+from handlers.console import actors, audit, catalog, spec_form, step_words, version_words
 from handlers.console.guard import who
 from handlers.console.spec_form import Submitted
 from handlers.web import the_bot
@@ -36,7 +36,7 @@ _NEW: dict[str, Any] = {
     "name": "",
     "trigger": {"kind": "followed"},
     "audience": None,
-    "steps": [{"day": 0, "at": "+2h", "kind": "chat", "title": "", "priority": 50}],
+    "steps": [{"day": 0, "at": "+2h", "kind": "chat", "title": ""}],
 }
 
 
@@ -72,6 +72,7 @@ def save() -> Any:
     bot = the_bot()
     given = spec_form.read()
     with transaction(bot.sessions) as session:
+        spec_form.check_audience(given.spec.get("audience"), conditions.load_lookup(session))
         draft = _save(session, given)
         warnings = versions.check(session, given.spec)
         audit.note(session, "sop.draft", f"sop:{draft.sop_id}", bot.clock.now(), name=given.name)
@@ -86,7 +87,7 @@ def save() -> Any:
 
 @bp.post("/words")
 def describe() -> Any:
-    """What the trigger and the audience mean, in sentences; writes nothing."""
+    """What the trigger, the audience and each step mean, in sentences; writes nothing."""
     spec = request.get_json(silent=True)
     if not isinstance(spec, dict):
         abort(400)
@@ -96,12 +97,17 @@ def describe() -> Any:
         festivals = frozenset(session.scalars(select(FestivalDay.name).distinct()))
     try:
         audience = spec.get("audience")
-        spec_form.refuse_gaps(audience)
-        conditions.check(audience, lookup)
+        spec_form.check_audience(audience, lookup)
         told["audience"] = conditions.sentence(audience, lookup)
     except UserError as error:
         told["audience_error"] = error.message_zh
-    known = {"tag": lookup.tags, "festival": festivals, "category": lookup.categories}
+    known = {
+        "tag": lookup.tags,
+        "festival": festivals,
+        "category": lookup.categories,
+        "store": lookup.stores,
+    }
+    told["steps"] = step_words.told(spec.get("steps"), _entry(spec.get("trigger")))
     try:
         kept = triggers.check(spec.get("trigger"), known)
         told["trigger"] = triggers.of(kept).sentence(kept)
@@ -126,6 +132,7 @@ def show_preview() -> Any:
     given = spec_form.read()
     day = business_day(bot.clock.now())
     with bot.sessions() as session, session.begin() as undo:
+        spec_form.check_audience(given.spec.get("audience"), conditions.load_lookup(session))
         _rename(session, given)
         found = preview.preview(session, given.spec, day, _PREVIEW_DAYS)
         changes = _differences(session, given)
@@ -195,7 +202,10 @@ def _page(session: Session, sop: Sop | None, draft: SopVersion | None, spec: Any
         "sop_id": sop.id if sop else None,
         "draft_id": draft.id if draft else None,
         "spec": {**spec, "audience": catalog.group_form(spec.get("audience"))},
-        "catalog": catalog.read(session, spec["steps"]),
+        # Left as it is, a condition is sent back as it was written.
+        "audience": spec.get("audience"),
+        "told": step_words.told(spec["steps"], _entry(spec["trigger"])),
+        "catalog": catalog.read(session),
         "sample": catalog.sample(session, 0, day),
         "urls": {
             "save": url_for("console.editor.save"),
@@ -207,6 +217,11 @@ def _page(session: Session, sop: Sop | None, draft: SopVersion | None, spec: Any
     }
     live = _version(session, sop.id, VersionState.PUBLISHED) if sop else None
     return render_template("console/editor.html", sop=sop, draft=draft, live=live, given=given)
+
+
+def _entry(trigger: Any) -> triggers.Trigger | None:
+    kind = trigger.get("kind") if isinstance(trigger, dict) else None
+    return triggers.TRIGGERS.get(kind) if isinstance(kind, str) else None
 
 
 def _differences(session: Session, given: Submitted) -> tuple[str, ...] | None:

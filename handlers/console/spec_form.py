@@ -9,9 +9,11 @@ from flask import request
 
 from bot.errors import UserError
 from tagging import conditions
+from tagging.conditions import Lookup
 
 _LONGEST_NAME = 60
 _DEEPEST = 24
+_GROUPS = ("all", "any", "not")
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,45 @@ def read() -> Submitted:
         raise UserError("给这个 SOP 起个名字", field="name")
     if len(name.strip()) > _LONGEST_NAME or not name.strip().isprintable():
         raise UserError(f"名称最多 {_LONGEST_NAME} 个字，不能换行", field="name")
-    refuse_gaps(spec.get("audience"))
     kept = {**spec, "name": name.strip()}
     return Submitted(_number(body.get("sop_id")), _number(body.get("draft_id")), kept)
 
 
-def refuse_gaps(audience: Any) -> None:
-    """A condition somebody has only begun to write, named by its field; raises UserError."""
+def check_audience(audience: Any, lookup: Lookup, *, at: str = "audience") -> None:
+    """Refuse a condition, with the place of the part that is wrong: `audience.all.0.any.1`.
+
+    A part somebody has only begun to write is said to be a gap. Raises UserError.
+    """
     if isinstance(audience, list):
-        for term in audience:
-            refuse_gaps(term)
+        for place, term in enumerate(audience):
+            check_audience(term, lookup, at=f"{at}.{place}")
     elif isinstance(audience, dict) and "field" not in audience:
-        refuse_gaps(list(audience.values()))
+        for word, inner in audience.items():
+            if inner == [] and word in _GROUPS:
+                raise UserError("这一组里还没有条件，添加一个，或者删除这一组", field=at)
+            check_audience(inner, lookup, at=f"{at}.{word}")
     elif isinstance(audience, dict):
-        entry = conditions.FIELDS.get(str(audience["field"]))
-        value = audience.get("value")
-        if entry is not None and (value in ("", None, []) or value in (["", ""], [None, None])):
-            raise UserError(f"「{entry.label}」还没有填", field="audience")
+        _refuse_gap(audience, at)
+        try:
+            conditions.check(audience, lookup)
+        except UserError as error:
+            raise UserError(error.message_zh, field=at) from error
+    if at == "audience":
+        # What is wrong with no single part: too deep, too many, no condition at all.
+        try:
+            conditions.check(audience, lookup)
+        except UserError as error:
+            raise UserError(error.message_zh, field=at) from error
+
+
+def _refuse_gap(leaf: dict[str, Any], at: str) -> None:
+    entry = conditions.FIELDS.get(str(leaf["field"]))
+    value = leaf.get("value")
+    is_gap = value in ("", None, []) or (
+        isinstance(value, list) and any(one in ("", None) for one in value)
+    )
+    if entry is not None and is_gap:
+        raise UserError(f"「{entry.label}」还没有填", field=at)
 
 
 def _number(given: Any) -> int | None:

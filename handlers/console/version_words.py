@@ -10,8 +10,14 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from content_library.models import Material, TalkingPoint, TalkingPointVariant
-from handlers.console import actors
+from content_library.models import (
+    ChannelTemplate,
+    CouponTemplate,
+    Material,
+    TalkingPoint,
+    TalkingPointVariant,
+)
+from handlers.console import actors, step_words
 from sop import step_kinds, triggers
 from sop.models import Reach, SopStep, SopVersion, VersionState
 from tagging import conditions
@@ -33,6 +39,9 @@ class StepWords:
     words: tuple[str, ...]
     materials: tuple[str, ...]
     priority: int
+    #: 短信模板「…」 and so on, and what else is not as usual: a coupon, working days only.
+    templates: tuple[str, ...]
+    along: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class VersionWords:
 
 
 def history(session: Session, sop_id: int) -> list[VersionWords]:
-    """The newest versions, newest first, in five statements however many there are."""
+    """The newest versions, newest first, in seven statements however many there are."""
     versions = session.scalars(
         select(SopVersion)
         .where(SopVersion.sop_id == sop_id)
@@ -119,6 +128,8 @@ def step_changes(new: Sequence[StepWords], old: Sequence[StepWords]) -> list[str
                 ("话术", former.talking_point or "无", step.talking_point or "无"),
                 ("素材", "、".join(former.materials) or "无", "、".join(step.materials) or "无"),
                 ("优先级", former.priority, step.priority),
+                ("模板", "、".join(former.templates) or "无", "、".join(step.templates) or "无"),
+                ("附带", "、".join(former.along) or "无", "、".join(step.along) or "无"),
             )
             if was != now
         ]
@@ -127,28 +138,15 @@ def step_changes(new: Sequence[StepWords], old: Sequence[StepWords]) -> list[str
     return found + [f"去掉了「{step.title}」（{step.when}）" for step in before.values()]
 
 
-def when(day: int, at: str | None, is_fixed: bool) -> str:
-    """第 0 天 2 小时后, 第 7 天 10:00, 提前 5 天 10:30, 当天 09:30."""
-    if is_fixed:
-        name = f"提前 {-day} 天" if day < 0 else "当天" if day == 0 else f"{day} 天后"
-    else:
-        name = "当天" if day == 0 else f"第 {day} 天"
-    if not at:
-        return name
-    if at.startswith("+"):
-        unit = {"h": "小时", "m": "分钟"}.get(at[-1], "")
-        return f"{name} {at[1:-1]} {unit}后"
-    return f"{name} {at}"
-
-
 def _trigger(version: SopVersion) -> str:
     return triggers.of(version.trigger).sentence(version.trigger)
 
 
 def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[StepWords, ...]]:
     rows = session.execute(
-        select(SopStep, TalkingPoint.name, SopVersion.trigger)
+        select(SopStep, TalkingPoint.name, SopVersion.trigger, CouponTemplate.name)
         .join(SopVersion, SopVersion.id == SopStep.version_id)
+        .outerjoin(CouponTemplate, CouponTemplate.id == SopStep.coupon_template_id)
         .outerjoin(TalkingPoint, TalkingPoint.id == SopStep.talking_point_id)
         .where(SopStep.version_id.in_(version_ids))
         .order_by(SopStep.version_id, SopStep.day, SopStep.position)
@@ -156,6 +154,9 @@ def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[Step
     used = {one for step, *_ in rows for one in step.material_ids}
     named = session.execute(select(Material.id, Material.name).where(Material.id.in_(used)))
     materials = {row[0]: row[1] for row in named}
+    used = {one for step, *_ in rows for one in step.template_ids.values()}
+    asked = select(ChannelTemplate.id, ChannelTemplate.name).where(ChannelTemplate.id.in_(used))
+    templates = {row[0]: row[1] for row in session.execute(asked)}
     variants: dict[int | None, list[str]] = defaultdict(list)
     for point_id, words in session.execute(
         select(TalkingPointVariant.talking_point_id, TalkingPointVariant.text)
@@ -166,11 +167,11 @@ def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[Step
     ):
         variants[point_id].append(words)
     found: dict[int, list[StepWords]] = {version_id: [] for version_id in version_ids}
-    for step, point, trigger in rows:
+    for step, point, trigger, coupon in rows:
         found[step.version_id].append(
             StepWords(
                 step.key,
-                when(step.day, step.at, triggers.of(trigger).is_fixed),
+                step_words.when(step.day, step.at, triggers.of(trigger).is_fixed),
                 step.day,
                 step.title,
                 step_kinds.sentence(step.kind, step.channels),
@@ -178,6 +179,16 @@ def _steps(session: Session, version_ids: Sequence[int]) -> dict[int, tuple[Step
                 tuple(variants[step.talking_point_id]),
                 tuple(materials[one] for one in step.material_ids if one in materials),
                 50 if step.priority is None else step.priority,
+                tuple(
+                    f"{step_kinds.KINDS[kind]}模板「{templates.get(one, '已删除')}」"
+                    for kind, one in sorted(step.template_ids.items())
+                ),
+                step_words.extras(
+                    if_missed=step.if_missed,
+                    is_workdays=step.workdays_only,
+                    coupon=coupon,
+                    gift=step.gift,
+                ),
             )
         )
     return {version_id: tuple(steps) for version_id, steps in found.items()}

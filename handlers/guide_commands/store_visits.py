@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
+from bot.clock import SHANGHAI
 from bot.errors import UserError
 from content_library import facts, words
 from handlers.guide_commands.asker import Asker, one_customer
 from handlers.guide_commands.days import parse_moment
 from handlers.guide_commands.parsing import Command
 from sop import appointments, leads, slots, tasks
-from sop.models import Intent
+from sop.models import Appointment, Intent
 
 _INTENTS: dict[str, Intent] = {
     "意向强": Intent.STRONG,
@@ -72,16 +75,18 @@ def come(session: Session, asker: Asker, command: Command) -> str:
 
 
 def conclude(session: Session, asker: Asker, command: Command) -> str:
-    """「结果 王女士 成交」: what came of her last invitation or visit."""
+    """「结果 王女士 成交」: what came of today's visit, or of the last that is past.
+
+    Where she was here twice, the guide says which: 「结果 王女士 15:00 成交」.
+    """
     named, said = ("", command.rest) if command.numbers else _first_word(command.rest)
     if not said or not (named or command.numbers):
         raise UserError("请写上客户和结果，例如「结果 王女士 成交」。")
     whom = Command(command.verb, command.numbers, named)
     contact_id, name = _whom(session, asker, whom, "结果")
-    row = slots.newest(session, contact_id)
-    if row is None:
-        raise UserError(f"{name}还没有邀约，先写「约 {name} 周六 15:00」或「到店 {name}」。")
-    appointments.say_outcome(session, row.id, said, now=asker.now)
+    row, said = _concluded(session, asker, contact_id, name, said)
+    if row is not None:
+        appointments.say_outcome(session, row.id, said, now=asker.now)
     return f"记下了，{name}的结果：{words.plain(said, 60)}。"
 
 
@@ -97,6 +102,40 @@ def cancel(session: Session, asker: Asker, command: Command) -> str:
         raise UserError(f"{name}没有要取消的预约，写「约」看这一周约好的客户。")
     appointments.cancel(session, row.id, reason, by=asker.actor, now=asker.now)
     return f"好的，{name}的预约取消了。"
+
+
+def _concluded(
+    session: Session, asker: Asker, contact_id: int, name: str, said: str
+) -> tuple[Appointment | None, str]:
+    """The appointment a result is about, and its words; None: it is written beside the visit."""
+    todays = slots.of_day(session, contact_id, asker.day)
+    if len(todays) > 1:
+        return _which(todays, said, asker, name)
+    if todays:
+        return todays[0], said
+    guide_id = asker.guide.id
+    if appointments.say_visit_outcome(session, contact_id, guide_id, said, now=asker.now):
+        return None, said
+    past = slots.last_before(session, contact_id, asker.day)
+    if past is None:
+        raise UserError(f"{name}还没有邀约，先写「约 {name} 周六 15:00」或「到店 {name}」。")
+    return past, said
+
+
+def _which(
+    found: Sequence[Appointment], said: str, asker: Asker, name: str
+) -> tuple[Appointment, str]:
+    """The one of today whose hour is named; raises UserError that asks for it."""
+    clock, rest = _first_word(said)
+    hours = {one.slot_at or one.arrived_at or one.created_at: one for one in found}
+    moment = parse_moment(clock, asker.day)
+    if rest and moment in hours:
+        return hours[moment], rest
+    told = [f"{one.astimezone(SHANGHAI):%H:%M}" for one in sorted(hours)]
+    raise UserError(
+        f"{name}今天有 {len(found)} 个预约（{'、'.join(told)}），"
+        f"请写上时间，例如「结果 {name} {told[0]} 成交」。"
+    )
 
 
 def _first_word(said: str) -> tuple[str, str]:

@@ -1378,6 +1378,20 @@ def upgrade() -> None:
     op.create_index("ix_member_registered_on", "member", ["registered_on"], unique=False)
     op.create_index("ix_member_wedding", "member", ["wedding_month", "wedding_day"], unique=False)
     op.create_table(
+        "channel_miss",
+        sa.Column("contact_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("missed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("missed_on", sa.Date(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contact_id"],
+            ["contact.id"],
+            name=op.f("fk_channel_miss_contact_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contact_id", "channel", name=op.f("pk_channel_miss")),
+    )
+    op.create_table(
         "opt_out",
         sa.Column("contact_id", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
@@ -1418,13 +1432,6 @@ def upgrade() -> None:
             name=op.f("fk_tag_assignment_contact_id"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["rule_id"],
-            ["tag_rule.id"],
-            name=op.f("fk_tag_assignment_rule_id"),
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(["tag_id"], ["tag.id"], name=op.f("fk_tag_assignment_tag_id")),
         sa.PrimaryKeyConstraint("contact_id", "tag_id", name=op.f("pk_tag_assignment")),
     )
     op.create_index(
@@ -1705,9 +1712,6 @@ def upgrade() -> None:
             name=op.f("ck_task_open_is_planned"),
         ),
         sa.ForeignKeyConstraint(
-            ["contact_id"], ["contact.id"], name=op.f("fk_task_contact_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
             ["enrollment_id"],
             ["enrollment.id"],
             name=op.f("fk_task_enrollment_id"),
@@ -1717,8 +1721,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["mass_send_id"], ["mass_send.id"], name=op.f("fk_task_mass_send_id")
         ),
-        sa.ForeignKeyConstraint(["step_id"], ["sop_step.id"], name=op.f("fk_task_step_id")),
-        sa.ForeignKeyConstraint(["store_id"], ["store.id"], name=op.f("fk_task_store_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
         sa.UniqueConstraint(
             "enrollment_id", "step_key", name=op.f("uq_task_enrollment_id_step_key")
@@ -1739,7 +1741,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("planned_on IS NOT NULL"),
     )
-    op.create_index(op.f("ix_task_mass_send_id"), "task", ["mass_send_id"], unique=False)
+    op.create_index(
+        "ix_task_mass_send_id",
+        "task",
+        ["mass_send_id"],
+        unique=False,
+        postgresql_where=sa.text("mass_send_id IS NOT NULL"),
+    )
     op.create_index(
         "ix_task_open",
         "task",
@@ -1747,7 +1755,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'open'"),
     )
-    op.create_index("ix_task_planned_on", "task", ["planned_on", "store_id"], unique=False)
+    op.create_index(
+        "ix_task_planned_on",
+        "task",
+        ["planned_on", "store_id"],
+        unique=False,
+        postgresql_where=sa.text("planned_on IS NOT NULL"),
+    )
     op.create_table(
         "welcome_send",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -2144,9 +2158,17 @@ def downgrade() -> None:
     op.drop_table("appointment")
     op.drop_index("ix_welcome_send_event_at", table_name="welcome_send")
     op.drop_table("welcome_send")
-    op.drop_index("ix_task_planned_on", table_name="task")
+    op.drop_index(
+        "ix_task_planned_on",
+        table_name="task",
+        postgresql_where=sa.text("planned_on IS NOT NULL"),
+    )
     op.drop_index("ix_task_open", table_name="task", postgresql_where=sa.text("state = 'open'"))
-    op.drop_index(op.f("ix_task_mass_send_id"), table_name="task")
+    op.drop_index(
+        "ix_task_mass_send_id",
+        table_name="task",
+        postgresql_where=sa.text("mass_send_id IS NOT NULL"),
+    )
     op.drop_index(
         "ix_task_guide_day", table_name="task", postgresql_where=sa.text("planned_on IS NOT NULL")
     )
@@ -2199,6 +2221,7 @@ def downgrade() -> None:
     op.drop_table("tag_assignment")
     op.drop_index("ix_opt_out_refused", table_name="opt_out", postgresql_where=sa.text("is_out"))
     op.drop_table("opt_out")
+    op.drop_table("channel_miss")
     op.drop_index("ix_member_wedding", table_name="member")
     op.drop_index("ix_member_registered_on", table_name="member")
     op.drop_index(

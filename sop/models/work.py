@@ -94,7 +94,18 @@ class Task(Base):
         Index("ix_task_deferred", "due_on", postgresql_where=text("state = 'deferred'")),
         Index("ix_task_open", "planned_on", postgresql_where=text("state = 'open'")),
         Index("ix_task_contact_id", "contact_id"),
-        Index("ix_task_planned_on", "planned_on", "store_id"),
+        # Most tasks have no mass message, and what waits has no day: they stand in neither.
+        Index(
+            "ix_task_mass_send_id",
+            "mass_send_id",
+            postgresql_where=text("mass_send_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_task_planned_on",
+            "planned_on",
+            "store_id",
+            postgresql_where=text("planned_on IS NOT NULL"),
+        ),
         CheckConstraint(
             "(state <> 'open') OR (planned_on IS NOT NULL"
             " AND (guide_id IS NOT NULL OR carrier = 'machine'))",
@@ -105,10 +116,12 @@ class Task(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     enrollment_id: Mapped[int] = mapped_column(ForeignKey("enrollment.id", ondelete="CASCADE"))
     step_key: Mapped[str] = mapped_column(Text)
-    step_id: Mapped[int] = mapped_column(ForeignKey("sop_step.id"))
-    contact_id: Mapped[int] = mapped_column(ForeignKey("contact.id", ondelete="CASCADE"))
+    #: Step and contact are those of the enrollment, the store is the guide's: what those rows refer
+    #: to is there, and asking a second time would cost every task more than writing it.
+    step_id: Mapped[int] = mapped_column(BigInteger)
+    contact_id: Mapped[int] = mapped_column(BigInteger)
     guide_id: Mapped[int | None] = mapped_column(ForeignKey("guide.id"))
-    store_id: Mapped[int | None] = mapped_column(ForeignKey("store.id"))
+    store_id: Mapped[int | None] = mapped_column(BigInteger)
     #: A key of `sop.specs.KINDS`: how this customer is reached.
     kind: Mapped[str] = mapped_column(Text, server_default="chat")
     #: A `Carrier` value.
@@ -142,7 +155,7 @@ class Task(Base):
     announced_at: Mapped[datetime | None]
     opened_at: Mapped[datetime | None]
     #: The mass message it went out with.
-    mass_send_id: Mapped[int | None] = mapped_column(ForeignKey("mass_send.id"), index=True)
+    mass_send_id: Mapped[int | None] = mapped_column(ForeignKey("mass_send.id"))
     #: When a machine handed it over.
     sent_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

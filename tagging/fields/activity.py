@@ -8,6 +8,7 @@ from sqlalchemy import and_, func
 
 from bot.crm import opt_outs
 from bot.crm.models import Contact, ContactActivity, OptOut, OptOutChannel
+from tagging.fields import wording
 from tagging.fields.field import Field, Home, as_list, days_fact, days_since
 from tagging.fields.kinds import DAYS, Choice
 
@@ -21,13 +22,13 @@ def _channels(value: Any) -> list[str]:
 
 
 def _refused_words(op: str, value: Any) -> str:
-    names = "、".join(opt_outs.LABELS[one] for one in as_list(value))
+    names = [opt_outs.LABELS[one] for one in as_list(value)]
     if op in ("=", "in"):
-        return f"已退订{names}" + ("中的至少一种" if op == "in" else "")
-    return f"没有退订{names}" + ("中的任何一种" if op == "not_in" else "")
+        return f"已退订{wording.either(names)}"
+    return f"没有退订{wording.listed(names)}" + ("中的任何一种" if op == "not_in" else "")
 
 
-def _since(key: str, label: str, gap: str, column: Any, days: int) -> Field:
+def _since(key: str, label: str, gap: str, column: Any, days: int, today: str) -> Field:
     return Field(
         key,
         label,
@@ -36,15 +37,18 @@ def _since(key: str, label: str, gap: str, column: Any, days: int) -> Field:
         days_since(column),
         days_fact(column),
         gap=gap,
+        today=today,
         moves_with_time=True,
         example=("<=", days),
     )
 
 
 FIELDS = (
-    _since("replied_days", "距上次回复", "从未回复的", ContactActivity.replied_on, 7),
-    _since("visited_days", "距上次到店", "从未到店的", ContactActivity.visited_on, 30),
-    _since("viewed_days", "距上次浏览", "从未浏览的", ContactActivity.viewed_on, 7),
+    _since("replied_days", "距上次回复", "从未回复的", ContactActivity.replied_on, 7, "今天回复过"),
+    _since(
+        "visited_days", "距上次到店", "从未到店的", ContactActivity.visited_on, 30, "今天到过店"
+    ),
+    _since("viewed_days", "距上次浏览", "从未浏览的", ContactActivity.viewed_on, 7, "今天浏览过"),
     Field(
         "opted_out",
         "退订",

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from bot.crm.models import Contact
+from tagging.fields import wording
 from tagging.fields.kinds import NUMBER_WORDS, Flag, Kilometers, Kind, Number
 
 #: Operators that are tested as the opposite of another one on fields that hold several things.
@@ -95,6 +96,8 @@ class Field:
     #: How the stored fact is shown where it is not of the value's own form.
     show: Callable[[Any], str] | None = None
     ops: tuple[str, ...] = ()
+    #: The sentence for "= 0": nobody says that it is 0 days to her birthday.
+    today: str = ""
     #: For explaining, where the fact depends on the value asked for.
     reads: Callable[[Any, date], ColumnElement[Any]] | None = None
     #: Whether the answer can become another one though nothing happened: days pass.
@@ -129,6 +132,11 @@ class Field:
 
     def sentence(self, op: str, value: Any) -> str:
         """The leaf as HQ reads it."""
+        return wording.tidy(self._words(op, value))
+
+    def _words(self, op: str, value: Any) -> str:
+        if self.today and op == "=" and value == 0:
+            return self.today
         if self.phrase is not None:
             return self.phrase(op, value)
         if isinstance(self.kind, Flag):
@@ -136,9 +144,11 @@ class Field:
         gap = f"（{self.gap}不算）" if self.gap and op in ("!=", "not_in") else ""
         if isinstance(self.kind, Number | Kilometers):
             return self._number_sentence(op, value) + gap
-        shown = "、".join(self.kind.show(one) for one in as_list(value))
-        words = {"=": "是", "!=": "不是", "in": "是其中之一：", "not_in": "不是其中任何一个："}[op]
-        return f"{self.label}{words}{shown}{gap}"
+        names = [self.kind.show(one) for one in as_list(value)]
+        if op in ("=", "in"):
+            return f"{self.label}是{wording.either(names)}"
+        of_them = "中的任何一个" if op == "not_in" else ""
+        return f"{self.label}不是{wording.listed(names)}{of_them}{gap}"
 
     def _number_sentence(self, op: str, value: Any) -> str:
         if op == "between":

@@ -80,12 +80,13 @@ def _show_add_way(number: int) -> str:
 FIELDS = (
     Field(
         "followed_days",
-        "添加导购",
+        "添加导购天数",
         DAYS,
         CONTACT,
         bought_only(Contact.guide_id.is_not(None), days_since(Contact.followed_on)),
         days_fact(Contact.followed_on),
         gap="没有导购跟进的",
+        today="今天添加导购",
         moves_with_time=True,
         example=("<=", 30),
     ),

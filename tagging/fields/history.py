@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from bot.crm.brand import BrandSettings
 from bot.crm.models import Brand, Contact, FestivalDay, Purchase, Store
+from tagging.fields import wording
 from tagging.fields.field import Field, Home, as_list
 from tagging.fields.kinds import DateSpan, Flag, Words
 
@@ -72,17 +73,15 @@ def _span_words(op: str, value: Any) -> str:
 
 
 def _festival_words(op: str, value: Any) -> str:
-    names = "、".join(as_list(value))
-    if op in ("=", "in"):
-        return f"曾在{names}" + ("中任何一个" if op == "in" else "") + "前或当天买过"
-    return f"从没在{names}" + ("中任何一个" if op == "not_in" else "") + "前或当天买过"
+    said = "曾" if op in ("=", "in") else "从没"
+    return f"{said}在{wording.either(as_list(value))}前（含当天）买过"
 
 
 def _store_words(op: str, value: Any) -> str:
-    names = "、".join(as_list(value))
     if op in ("=", "in"):
-        return f"在{names}" + ("中的至少一家" if op == "in" else "") + "买过"
-    return f"没有在{names}" + ("中的任何一家" if op == "not_in" else "") + "买过"
+        return f"在{wording.either(as_list(value))}买过"
+    of_them = "中的任何一家" if op == "not_in" else ""
+    return f"没有在{wording.listed(as_list(value))}{of_them}买过"
 
 
 def _names(column: Any) -> ColumnElement[Any]:

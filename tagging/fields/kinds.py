@@ -28,7 +28,7 @@ LIST_OPS = frozenset({"between", "in", "not_in"})
 
 NUMBER_WORDS = {
     "=": "为",
-    "!=": "不为",
+    "!=": "不是",
     ">": "超过",
     ">=": "不少于",
     "<": "少于",

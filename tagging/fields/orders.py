@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import and_, case, not_
 
 from bot.crm.models import Contact
+from tagging.fields import wording
 from tagging.fields.field import (
     Field,
     Home,
@@ -37,15 +38,16 @@ _NEVER = "从未消费的客户"
 
 def _bought_words(op: str, value: Any) -> str:
     """ "没有买过" includes who never bought anything; the sentence says so."""
-    names = "、".join(as_list(value))
     if op in ("=", "in"):
-        return f"买过{names}" + ("中的至少一类" if op == "in" else "")
-    return f"没有买过{names}" + ("中的任何一类" if op == "not_in" else "") + "（含从未消费的客户）"
+        return f"买过{wording.either(as_list(value))}"
+    of_them = "中的任何一类" if op == "not_in" else ""
+    return f"没有买过{wording.listed(as_list(value))}{of_them}（含从未消费的客户）"
 
 
 def _missing_words(op: str, value: Any) -> str:
-    names = "、".join(as_list(value))
-    return f"消费过，但{names}" + ("中至少一类没有买过" if op == "in" else "没有买过")
+    if op == "in":
+        return f"消费过，但{wording.listed(as_list(value))}中至少有一类没有买过"
+    return f"消费过，但没有买过{wording.named(value)}"
 
 
 def _grade(key: str, label: str, column: Any) -> Field:
@@ -99,6 +101,7 @@ FIELDS = (
         days_since(ContactScore.last_purchased_on),
         days_fact(ContactScore.last_purchased_on),
         gap=_NEVER,
+        today="今天消费过",
         moves_with_time=True,
         example=(">=", 90),
     ),
@@ -110,6 +113,7 @@ FIELDS = (
         days_since(ContactScore.first_purchased_on),
         days_fact(ContactScore.first_purchased_on),
         gap=_NEVER,
+        today="今天首次消费",
         moves_with_time=True,
         example=("<=", 365),
     ),

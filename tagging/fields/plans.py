@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from bot.crm.models import Contact
+from tagging.fields import wording
 from tagging.fields.field import Field, Home, as_list, bounds
 from tagging.fields.kinds import DAYS, Words
 
@@ -82,10 +83,10 @@ def _last_touch_fact(day: date) -> ColumnElement[Any]:
 
 
 def _sop_words(op: str, value: Any) -> str:
-    names = "、".join(f"“{one}”" for one in as_list(value))
+    names = [f"“{one}”" for one in as_list(value)]
     if op in ("=", "in"):
-        return f"正在{names}" + ("中的至少一个 SOP 里" if op == "in" else "里")
-    return f"不在{names}" + ("中的任何一个 SOP 里" if op == "not_in" else "里")
+        return f"正在{wording.either(names)}里"
+    return f"不在{wording.listed(names)}" + ("中的任何一个 SOP 里" if op == "not_in" else "里")
 
 
 FIELDS = (
@@ -97,6 +98,7 @@ FIELDS = (
         _last_touch,
         _last_touch_fact,
         gap="从未联系过的",
+        today="今天联系过",
         moves_with_time=True,
         example=(">=", 30),
     ),

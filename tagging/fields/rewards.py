@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Integer, and_, cast, func, literal, or_, s
 
 from bot.clock import at, business_day
 from bot.crm.models import Cart, CartState, Contact, Coupon, CouponState, PointsChange, Purchase
+from tagging.fields import wording
 from tagging.fields.field import Field, Home, as_list, bounds, days_left
-from tagging.fields.kinds import DAYS_LEFT, HOURS, NUMBER_WORDS, Number, Words
+from tagging.fields.kinds import DAYS_LEFT, HOURS, NUMBER_WORDS, Words
 
 CART = Home(Cart.__table__, Cart.contact_id == Contact.id, False)
 COUPON = Home(Coupon.__table__, Coupon.contact_id == Contact.id, False)
@@ -57,21 +58,27 @@ def _longest_open(day: date) -> ColumnElement[Any]:
 
 
 def _open_words(op: str, value: Any) -> str:
-    return f"购物车放了{_number(HOURS, op, value)}没买"
+    if op == "between":
+        return f"购物车放了 {value[0]} 到 {HOURS.show(value[1])}没买"
+    return f"购物车放了{NUMBER_WORDS[op].removeprefix('为')} {HOURS.show(value)}没买"
 
 
 def _coupon_words(op: str, value: Any) -> str:
-    return f"有优惠券离到期{_number(DAYS_LEFT, op, value)}"
+    return f"有优惠券{_days_left(op, value)}"
 
 
 def _points_words(op: str, value: Any) -> str:
-    return f"有积分离到期{_number(DAYS_LEFT, op, value)}"
+    return f"有积分{_days_left(op, value)}"
 
 
-def _number(kind: Number, op: str, value: Any) -> str:
+def _days_left(op: str, value: Any) -> str:
     if op == "between":
-        return f" {value[0]} 到 {kind.show(value[1])}"
-    return f"{NUMBER_WORDS[op]} {kind.show(value)}".removeprefix("为")
+        return f" {value[0]} 到 {value[1]} 天后到期"
+    if op in ("=", "<=") and value == 0:
+        return "今天到期"
+    if op in ("=", "<="):
+        return f" {value} 天{'内' if op == '<=' else '后'}到期"
+    return f"离到期{NUMBER_WORDS[op]} {DAYS_LEFT.show(value)}"
 
 
 def _soonest(expires_on: Any, holds: ColumnElement[bool]) -> Any:
@@ -91,10 +98,10 @@ def _valid(day: date) -> ColumnElement[bool]:
 
 
 def _has_words(op: str, value: Any) -> str:
-    names = "、".join(f"“{one}”" for one in as_list(value))
+    names = [f"“{one}”" for one in as_list(value)]
     if op in ("=", "in"):
-        return f"手里有优惠券{names}" + ("中的至少一种" if op == "in" else "")
-    return f"手里没有优惠券{names}" + ("中的任何一种" if op == "not_in" else "")
+        return f"手里有优惠券{wording.either(names)}"
+    return f"手里没有优惠券{wording.listed(names)}" + ("中的任何一种" if op == "not_in" else "")
 
 
 _expiring_coupon, _expiring_points = (

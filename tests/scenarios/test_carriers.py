@@ -97,18 +97,19 @@ def test_a_message_goes_where_it_reaches_her_until_she_refuses(world: World) -> 
     assert [state for _, _, state in _states(world)] == ["done", "done", "withdrawn"]
 
 
-def test_who_does_not_follow_the_account_has_refused_nothing_and_gets_the_next_by_sms(
-    world: World,
-) -> None:
+def test_who_does_not_follow_the_account_gets_it_by_sms_on_the_same_day(world: World) -> None:
     world.load(_pack())
     meimei = _meimei(world)
     official_account.unsubscribe(world.town, meimei.id)
     _ten(world, 1)
+    world.tick()
     assert world.effects("template_sent") == []
-    assert world.rows(select(OptOut.channel, OptOut.source)) == []
-    assert [state for _, _, state in _states(world)] == ["expired"]
-    _ten(world, 8)
     assert len(world.effects("sms_sent", meimei.id)) == 1
+    assert world.rows(select(OptOut.channel, OptOut.source)) == []
+    assert [(kind, state) for _, kind, state in _states(world)] == [("sms", "done")]
+    assert world.scalars(select(Touch.channel)) == ["sms"]
+    _ten(world, 8)
+    assert len(world.effects("sms_sent", meimei.id)) == 2
 
 
 def test_a_gateway_that_answers_nothing_is_asked_again_and_the_telephone_rings_once(

@@ -219,9 +219,9 @@ def test_conditions_on_the_same_row_are_one_look_at_it() -> None:
         (leaf("has_tag", "=", "渠道/收银台"), "有标签“渠道/收银台”"),
         (leaf("has_tag", "!=", "渠道/收银台"), "没有标签“渠道/收银台”"),
         (leaf("bought_category", "!=", "项链"), "没有买过项链（含从未消费的客户）"),
-        (leaf("missing_category", "=", "项链"), "消费过，但项链没有买过"),
+        (leaf("missing_category", "=", "项链"), "消费过，但没有买过项链"),
         (leaf("member_level", "!=", "金卡"), "会员等级不是金卡（没有等级的不算）"),
-        (leaf("lifecycle_stage", "in", ["active", "loyal"]), "生命周期是其中之一：活跃、忠诚"),
+        (leaf("lifecycle_stage", "in", ["active", "loyal"]), "生命周期是活跃或忠诚"),
         (
             {
                 "all": [
@@ -230,8 +230,12 @@ def test_conditions_on_the_same_row_are_one_look_at_it() -> None:
                     {"not": leaf("has_tag", "=", "渠道/收银台")},
                 ]
             },
-            "累计消费不少于 5 万元，且（最近消费评分为 5 分，或性别是女），"
-            "且并非“有标签“渠道/收银台””",
+            "累计消费不少于 5 万元，且（最近消费评分为 5 分，或性别是女），且没有标签“渠道/收银台”",
+        ),
+        ({"not": leaf("member_level", "=", "金卡")}, "并非“会员等级是金卡”"),
+        (
+            {"not": {"all": [leaf("has_tag", "=", "渠道/收银台"), leaf("refunded", "=", True)]}},
+            "并非“有标签‘渠道/收银台’，且有过退款”",
         ),
     ],
 )
@@ -305,7 +309,7 @@ def test_what_is_known_ends_the_sentence_of_what_is_wanted(session: Session) -> 
         "会员等级是金卡，没有等级",
         "距上次消费不超过 60 天，从未消费",
         "有标签“渠道/收银台”，现在没有",
-        "消费过，但对戒没有买过，买过对戒",
+        "消费过，但没有买过对戒，买过对戒",
         "有过退款，现在没有退款",
         "正在“新客”里，不在任何 SOP 里",
         "会员等级是金卡，或消费次数超过 5 次，现在会员等级：没有等级的；消费次数：2 次",
@@ -329,7 +333,7 @@ def test_a_sentence_says_the_stores_name_and_not_its_code(session: Session) -> N
     make.region(code="south", name="华南")
     make.channel_code(state="sh001-cashier", name="南京路收银台")
     labels = {key: conditions.FIELDS[key].label for key in ("store", "region")}
-    told = f"{labels['store']}是南京路店，且{labels['region']}是其中之一：华东、west"
+    told = f"{labels['store']}是南京路店，且{labels['region']}是华东或 west"
     assert conditions.sentence(SHOPS, conditions.load_lookup(session)) == told
     assert conditions.sentence(SHOPS, conditions.names_of(session, None, SHOPS)) == told
     code = leaf("channel_code", "!=", "sh001-cashier")
@@ -353,6 +357,6 @@ def test_readings_say_names_for_what_is_wanted_and_for_what_is_known(session: Se
     contact = make.contact(make.guide(own))
     either = leaf("store", "in", ["SH001", "SH002"])
     (one,) = conditions.readings(session, {"not": either}, contact.id, TODAY)
-    assert "南京路店、徐汇店" in one.wanted
+    assert "南京路店或徐汇店" in one.wanted
     assert "徐汇店" in one.actual
     assert "SH00" not in one.wanted + one.actual

@@ -1,322 +1,264 @@
-"""The product beside the model (对照): the same facts, the same nights, compared task by task."""
+"""The product beside the model (对照): the same days, lived at the product's own doors.
+
+A day is a night by the timetable, a noon and an evening at which tills report what happened and
+people add and delete guides, an afternoon in which guides do their lists in the chat, and a late
+hour at which machines and mass messages have done their part.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session, sessionmaker
-
-from bot.bot import Bot
-from bot.clock import SHANGHAI, Clock, at
-from bot.crm import changes, intake
-from bot.crm.models import Contact, ContactIdentity, Guide, IdentityKind
-from bot.db import transaction
-from handlers import brand_pack, timetable
 from handlers.brand_pack import reading, starter
-from sop.models import Task
-from tagging.models import Tag, TagGroup
-from tests.factories import Make
-from tests.year.model.facts import Person, Town
+from tests.world import World
+from tests.year import looking
+from tests.year.doors import Doors, organisation
+from tests.year.model import appointments, leads
+from tests.year.model.facts import IN_CHAT, IN_TOWN, Happening, name
+from tests.year.model.person import MESSAGES, Person
 from tests.year.model.planner import Planner
+from tests.year.model.tasks import Task
 
-_ROWS = text(
-    """
-    SELECT p.external_userid AS who, sop.name AS sop, s.title AS step, e.anchored_on AS anchor,
-           t.id, t.kind, t.state, t.due_on, t.planned_on, t.held_by
-    FROM task t
-    JOIN enrollment e ON e.id = t.enrollment_id
-    JOIN sop ON sop.id = e.sop_id
-    JOIN sop_step s ON s.id = t.step_id
-    JOIN contact p ON p.id = t.contact_id
-    WHERE t.due_on >= :since
-    """
-)
-_POSTINGS = text(
-    """
-    SELECT sop.name AS sop, s.title AS step, p.due_on
-    FROM posting p JOIN sop ON sop.id = p.sop_id JOIN sop_step s ON s.id = p.step_id
-    WHERE p.due_on = :day
-    """
-)
-#: (person, SOP, step, day 0)
-Key = tuple[str, str, str, date]
-#: (kind, state, due day, planned day, held by)
-Seen = tuple[str, str, date, date | None, str | None]
-
-
-NOON = time(12)
-#: No task waits longer than this after its due day.
-RECENT = timedelta(days=30)
-
-
-# Leads, lost people and appointments are made by what people do in the day, not by their facts.
-OF_THE_DAY = frozenset({"lead_raised", "lost", "appointment"})
+_NIGHT, _WORK, _EVENING = time(2, 30), time(15), time(19, 30)
+_SENT, _ASKED = time(20, 10), time(20, 20)
+_SLOT = time(15)
+_LONG_AGO = datetime(1999, 1, 1)
 
 
 def presets() -> dict[str, Any]:
-    """The starter pack, without what happens in the day only."""
+    """The starter pack."""
     pack: dict[str, Any] = reading.plain(reading.read(starter.pack_text()))
-    pack["sops"] = [sop for sop in pack["sops"] if sop["trigger"]["kind"] not in OF_THE_DAY]
     return pack
 
 
-class MovedClock(Clock):
-    """A clock that stands where the test puts it."""
-
-    moment = datetime(2026, 1, 1, tzinfo=SHANGHAI)
-
-    def now(self) -> datetime:
-        return self.moment
-
-
 class Driver:
-    """One brand with the presets, run night by night."""
+    """One brand with the presets, lived day by day."""
 
-    def __init__(self, bot: Bot, pack: str, planner: Planner) -> None:
-        self.clock = MovedClock()
-        self.bot = dataclasses.replace(bot, clock=self.clock)
-        self.sessions: sessionmaker[Session] = bot.sessions
-        self.planner, self.town = planner, planner.town
-        self.pack = pack
-        self._ids: dict[str, int] = {}
+    def __init__(self, world: World, planner: Planner) -> None:
+        self.world, self.planner, self.town = world, planner, planner.town
+        self.doors = Doors(world, planner.town)
+        self._told_until = self._chat_until = _LONG_AGO
+        self.counts: dict[str, int] = defaultdict(int)
+
+    # -- the days --------------------------------------------------------------------------
 
     def begin(self, first: date) -> None:
-        """Load brand, people and everything that happened before the first night."""
-        long_ago = first - timedelta(days=400)
-        with transaction(self.sessions) as session:
-            make = Make(session)
-            make.brand()
-            staff = [
-                make.guide(
-                    make.store(tier=one.store_tier),
-                    rest_weekdays=[one.rest_weekday] if one.rest_weekday else [],
-                )
-                for one in self.town.guides
-            ]
-            self._guides = [guide.id for guide in staff]
-            off = [
-                (one, on) for g, one in zip(self.town.guides, staff, strict=True) for on in g.off
-            ]
-            for guide, on in off:
-                session.execute(
-                    text("INSERT INTO guide_day_off (guide_id, day) VALUES (:guide, :on)"),
-                    {"guide": guide.id, "on": on},
-                )
-        with transaction(self.sessions) as session:
-            brand_pack.load(session, self.pack, by="test", now=at(long_ago, 12))
-        self._meet(first)
-        self.tell(date(2000, 1, 1), first)
-
-    def tell(self, since: date, until: date) -> None:
-        """The facts of the days from `since` to the day before `until`."""
-        self.clock.moment = at(until, 2)
-        events = [event for _, event in _events(self.town, since, until)]
-        for start in range(0, len(events), 800):
-            with transaction(self.sessions) as session:
-                result = intake.receive(
-                    session,
-                    events[start : start + 800],
-                    now=self.clock.now(),
-                    secret_key=self.bot.settings.secret_key,
-                )
-            assert result.rejected == []
-        self._follow(since, until)
+        """The evening before: the brand, its people, all that happened before, and the presets."""
+        self.world.load(organisation(self.town))
+        self.world.tick()
+        until = datetime.combine(first, time(0))
+        past = self.town.told(_LONG_AGO, until)
+        self._told_until = self._chat_until = until
+        friends = [one for one in past if one.kind in IN_TOWN]
+        cards = [one for one in past if one.at == datetime(2000, 1, 1, 12)]
+        told = [one for one in past if one.kind not in IN_TOWN | IN_CHAT and one not in cards]
+        self.doors.settle_there(friends)
+        # In the order of their numbers, so that equal tasks have equal places on both sides.
+        self.doors.post(sorted(cards, key=lambda one: one.number), shuffled=False)
+        self.doors.sync()
+        self.doors.post(told)
+        now = self.doors.now()
+        self.world.settle()
+        self.planner.refresh(self.planner.hear([*cards, *friends, *told]), now)
+        self.world.load(starter.pack_text())
+        self.world.tick()
+        self.planner.published_on = now.date()
 
     def night(self, day: date) -> None:
-        """Run the night of `day`, as the clock would."""
-        self.clock.moment = at(day, 2, 10)
-        timetable.nightly(self.bot, day)
+        """The night before `day`, by the timetable."""
+        self.doors.wait_until(day, _NIGHT)
+        self.doors.look()
 
-    def end_day(self, day: date) -> None:
-        """Guides do their lists, but for a tenth; what is not by hand is sent."""
-        undone = {
-            task.number
-            for task in self.planner.waiting
-            if task.state == "open"
-            and task.kind in ("chat", "call", "invite")
-            and zlib.crc32(repr((self._key(task), day)).encode()) % 10 == 0
-        }
-        kept = {self._key(self.planner.tasks[number]) for number in undone}
-        with transaction(self.sessions) as session:
-            done = [
-                row.id
-                for row in session.execute(_ROWS, {"since": day - RECENT})
-                if row.state == "open" and (row.who, row.sop, row.step, row.anchor) not in kept
-            ]
-            session.execute(
-                update(Task).where(Task.id.in_(done)).values(state="done", ended_at=at(day, 20))
-            )
-        self.planner.end_day(day, undone)
+    def expect_night(self, day: date) -> None:
+        """The same, by the model."""
+        self.planner.night(day, datetime.combine(day, _NIGHT))
 
-    def found(self, since: date) -> dict[Key, Seen]:
-        """Every task of the product that was due on `since` or later."""
-        with self.sessions() as session:
-            return {
-                (row.who, row.sop, row.step, row.anchor): (
-                    row.kind, row.state, row.due_on, row.planned_on,
-                    row.held_by if row.state == "deferred" else None,
-                )
-                for row in session.execute(_ROWS, {"since": since})
-            }  # fmt: skip
-
-    def expected(self, since: date) -> dict[Key, Seen]:
-        """Every task of the model that was due on `since` or later."""
-        return {
-            self._key(task): (
-                task.kind, task.state, task.due_on, task.planned_on,
-                task.held_by if task.state == "deferred" else None,
-            )
-            for task in self.planner.tasks
-            if task.due_on >= since
-        }  # fmt: skip
-
-    def postings(self, day: date) -> set[tuple[str, str, date]]:
-        """Moments and group messages the product planned for `day`."""
-        with self.sessions() as session:
-            rows = session.execute(_POSTINGS, {"day": day}).all()
-        return {(row.sop, row.step, row.due_on) for row in rows}
+    def live(self, day: date) -> None:
+        """Everything else of the day, on both sides."""
+        # Not the same minute every day: a fortnight after a moment is before it or after it.
+        self._report(day, time(12, 30 + day.toordinal() % 29))
+        self._work(day)
+        self._report(day, _EVENING)
+        self._send(day)
 
     def difference(self, day: date) -> str | None:
         """The first task or posting on which the two do not agree; None: they agree."""
-        since = day - RECENT
-        told = _first_difference(self.found(since), self.expected(since))
-        if told is None and self.postings(day) != self.planner.moments(day):
-            told = f"postings: {self.postings(day) ^ self.planner.moments(day)}"
-        return None if told is None else f"{day}: {told}"
+        with self.world.session() as session:
+            return looking.difference(session, self.planner, day)
 
-    def _key(self, task: Any) -> Key:
-        sop = self.planner.sops[task.sop]["name"]
-        return (task.person.external_userid, sop, task.step["title"], task.anchor)
+    # -- noon and evening ------------------------------------------------------------------
 
-    def _meet(self, first: date) -> None:
-        """Everybody is known to the till from the beginning, in the order of their numbers."""
-        with transaction(self.sessions) as session:
-            for person in self.town.people:
-                contact = Contact(external_userid=person.external_userid, name="客户")
-                session.add(contact)
-                session.flush()
-                session.add(
-                    ContactIdentity(
-                        kind=IdentityKind.EXTERNAL_USERID,
-                        value=person.external_userid,
-                        contact_id=contact.id,
-                    )
-                )
-                self._ids[person.external_userid] = contact.id
+    def _report(self, day: date, clock: time) -> None:
+        now = self.doors.wait_until(day, clock)
+        told = self.town.told(self._told_until, now)
+        self._told_until = now
+        for one in told:
+            if one.kind in IN_TOWN and self._can_happen(one):
+                happened = self.doors.meet(one)
+                self.planner.refresh(self.planner.hear([happened]), now)
+                self.counts[one.kind] += 1
+        facts = [one for one in told if one.kind not in IN_TOWN | IN_CHAT]
+        facts += self._visits(day, now)
+        if facts:
+            self.doors.post(facts)
+            self.world.settle()
+            self.planner.refresh(self.planner.hear(facts), now)
 
-    def _follow(self, since: date, until: date) -> None:
-        with transaction(self.sessions) as session:
-            make, met = Make(session), []
-            for person in self.town.people:
-                on = person.followed_at.date()
-                if since <= on < until:
-                    self._befriend(make, person)
-                    met.append(self._ids[person.external_userid])
-            changes.mark(session, met)
+    def _can_happen(self, one: Happening) -> bool:
+        person, guide = self.planner.book.people[one.number], one.body["guide"]
+        return person.follows(guide) != (one.kind == "adds")
 
-    def _befriend(self, make: Make, person: Person) -> None:
-        contact = make.session.get_one(Contact, self._ids[person.external_userid])
-        guide = make.session.get_one(Guide, self._guides[person.guide])
-        moment = person.followed_at.replace(tzinfo=SHANGHAI)
-        make.follow(guide, contact, followed_on=moment.date(), followed_at=moment)
-        for path in person.tags:
-            make.assignment(contact, _tag(make, path), on=moment.date())
-
-
-def _tag(make: Make, path: str) -> Tag:
-    group, _, name = path.partition("/")
-    wanted = select(Tag).join(TagGroup, TagGroup.id == Tag.group_id)
-    return make.session.scalars(wanted.where(TagGroup.name == group, Tag.name == name)).one()
-
-
-def _first_difference(found: dict[Key, Seen], expected: dict[Key, Seen]) -> str | None:
-    """The first task on which the two do not agree, in words; None: they agree."""
-    for key in sorted(found.keys() | expected.keys(), key=str):
-        if found.get(key) != expected.get(key):
-            return f"{key}: product {found.get(key)}, model {expected.get(key)}"
-    return None
-
-
-def _events(town: Town, since: date, until: date) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """The till's and mall's events of the days, as they would be posted."""
-    found: list[tuple[datetime, dict[str, Any]]] = []
-    for person in town.people:
-        found += [
-            (moment, _event(person, moment, **body))
-            for moment, body in _told(person)
-            if since <= moment.date() < until
+    def _visits(self, day: date, now: datetime) -> list[Happening]:
+        """In the evening the till tells of those who kept their appointment."""
+        if now.time() < _EVENING:
+            return []
+        return [
+            Happening(at, now, person.number, "visit", {"how": "到店", "store": booked.store})
+            for person, booked in self._booked(day)
+            if _dice("kept", person.number, day) % 5 < 2
+            for at in [datetime.combine(day, time(15, 10))]
         ]
-    yield from sorted(found, key=lambda one: (one[0], one[1]["id"]))
+
+    def _booked(self, day: date) -> list[tuple[Person, Any]]:
+        return [
+            (person, one)
+            for person in self.planner.book.people.values()
+            for one in person.appointments
+            if one.state == "booked" and one.slot_at is not None and one.slot_at.date() == day
+        ]
+
+    # -- the afternoon ---------------------------------------------------------------------
+
+    def _work(self, day: date) -> None:
+        now = self.doors.wait_until(day, _WORK)
+        self.doors.skip_answers()
+        with self.world.session() as session:
+            rows = looking.found(session, day - looking.RECENT)
+        lists: dict[int, dict[str, list[Task]]] = defaultdict(lambda: defaultdict(list))
+        for task in self.planner.open_on(day):
+            if task.is_by_hand and task.guide is not None:
+                lists[task.guide][self._fate(task, day)].append(task)
+
+        def number(task: Task) -> int:
+            return int(rows[looking.key(self.planner, task)][1].number)
+
+        lines: list[tuple[int, str]] = []
+        for guide, fates in lists.items():
+            for fate, words in _COMMANDS.items():
+                if fates[fate]:
+                    numbers = " ".join(str(number(task)) for task in fates[fate])
+                    lines.append((guide, words.format(numbers=numbers)))
+        self._say(day, now, lists, number)
+        self.doors.write(lines)
+        for fates in lists.values():
+            self._do(fates, day)
+
+    def _fate(self, task: Task, day: date) -> str:
+        dice = _dice(looking.key(self.planner, task), day) % 20
+        if dice < 2:
+            return "left"
+        return {2: "skipped", 3: "put off"}.get(dice, "done")
+
+    def _do(self, fates: dict[str, list[Task]], day: date) -> None:
+        for task in fates["done"]:
+            task.state = "done"
+        for task in fates["skipped"]:
+            self.planner.skip(task)
+        for task in fates["put off"]:
+            self.planner.put_off(task, day + timedelta(days=2))
+        for fate, tasks in fates.items():
+            self.counts[fate] += len(tasks)
+
+    def _say(self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]) -> None:
+        """What guides tell of their customers: booked, came, will not come, wants, refuses."""
+        lines: list[tuple[int, str]] = []
+        changed: dict[int, Person] = {}
+        for guide, fates in lists.items():
+            for task in (one for tasks in list(fates.values()) for one in tasks):
+                if task.kind == "invite" and _dice("book", task.number) % 2:
+                    lines.append((guide, self._book(task, guide, day, number(task))))
+                    changed[task.person.number] = task.person
+                elif task.step["title"] == "线索及时回应" and _dice("lead", task.number) % 5 == 0:
+                    lines += self._lose_lead(task, guide)
+        for person, booked in self._booked(day):
+            dice = _dice("kept", person.number, day) % 5
+            if dice == 2 and person.guide is not None and booked.guide == person.guide:
+                lines.append((person.guide, f"到店 {name(person.number)} 意向强"))
+                appointments.arrive(person, day, now)
+                leads.say(person, f"strong:{id(booked)}", now)
+                changed[person.number] = person
+        for person, booked in self._booked(day + timedelta(days=1)):
+            dice = _dice("kept", person.number, booked.slot_at.date()) % 5
+            if dice == 3 and person.guide is not None and person.number not in changed:
+                lines.append((person.guide, f"取消预约 {name(person.number)}"))
+                booked.state = "cancelled"
+                changed[person.number] = person
+        lines += self._chat(now, changed)
+        if lines:
+            self.doors.write(lines)
+            self.planner.refresh(list(changed.values()), now)
+            self.counts["said"] += len(lines)
+
+    def _book(self, task: Task, guide: int, day: date, number: int) -> str:
+        on = day + timedelta(days=1 + _dice("slot", task.number) % 9)
+        store = self.town.guides[guide].store
+        appointments.book(task.person, datetime.combine(on, _SLOT), store)
+        self.counts["booked"] += 1
+        return f"约 {number} {on.month}月{on.day}日 {_SLOT:%H:%M}"
+
+    def _lose_lead(self, task: Task, guide: int) -> list[tuple[int, str]]:
+        lead = task.person.lead
+        if lead is None or lead.guide != guide:
+            return []
+        task.person.lead = None
+        return [(guide, f"线索 {name(task.person.number)} 没成 在别处买了")]
+
+    def _chat(self, now: datetime, changed: dict[int, Person]) -> list[tuple[int, str]]:
+        told = self.town.told(self._chat_until, now)
+        self._chat_until = now
+        lines: list[tuple[int, str]] = []
+        for one in told:
+            if one.kind == "rests":
+                self.town.guides[one.number].off.add(now.date() + timedelta(days=1))
+                lines.append((one.number, "休息 明天"))
+            person = self.planner.book.people.get(one.number)
+            if one.kind not in ("says", "stops") or person is None or person.guide is None:
+                continue
+            if one.kind == "says":
+                leads.say(person, f"said:{now.date()}", now)
+                lines.append((person.guide, f"意向 {name(person.number)} {one.body['words']}"))
+            else:
+                person.refused |= set(MESSAGES)
+                lines.append((person.guide, f"退订 {name(person.number)}"))
+                changed[person.number] = person
+        return lines
+
+    # -- late ------------------------------------------------------------------------------
+
+    def _send(self, day: date) -> None:
+        """Machines send, guides confirm, and WeCom is asked what became of it."""
+        self.doors.wait_until(day, _SENT)
+        self.world.tick()
+        sent = [task for task in self.planner.open_on(day) if not task.is_by_hand]
+        mass = {task.guide for task in sent if task.kind == "mass_message"}
+        self.doors.confirm([guide for guide in mass if guide is not None])
+        self.doors.wait_until(day, _ASKED)
+        self.doors.look()
+        for task in sent:
+            task.state = "done"
+        self.counts["sent"] += len(sent)
 
 
-def _event(person: Person, moment: datetime, **body: Any) -> dict[str, Any]:
-    return {
-        "source": "pos",
-        "occurred_at": moment.replace(tzinfo=SHANGHAI).isoformat(),
-        "who": {"external_userid": person.external_userid},
-        **body,
-    }
+_COMMANDS = {
+    "done": "完成 {numbers}",
+    "skipped": "跳过 {numbers} 出国了",
+    "put off": "改期 {numbers} 后天",
+}
 
 
-def _told(person: Person) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    yield datetime.combine(date(2000, 1, 1), NOON), _member(person)
-    for order in person.purchases:
-        line = {"name": f"{order.category}款", "category": order.category, "quantity": 1,
-                "amount_fen": order.fen}  # fmt: skip
-        yield order.at, {"id": order.order_no, "type": "purchase", "order_no": order.order_no,
-                         "lines": [line], "amount_fen": order.fen}  # fmt: skip
-        for number, (on, fen) in enumerate(order.refunds):
-            yield datetime.combine(on, order.at.time()), {
-                "id": f"{order.order_no}r{number}", "type": "refund",
-                "order_no": order.order_no, "amount_fen": fen,
-            }  # fmt: skip
-    for cart in person.carts:
-        line = {"name": "星芒对戒", "category": "对戒", "quantity": 1, "amount_fen": cart.fen}
-        yield cart.at, {"id": cart.cart_id, "type": "cart", "cart_id": cart.cart_id,
-                        "state": "added", "lines": [line]}  # fmt: skip
-        if cart.removed_on is not None:
-            yield datetime.combine(cart.removed_on, cart.at.time()), {
-                "id": f"{cart.cart_id}x", "type": "cart", "cart_id": cart.cart_id,
-                "state": "removed",
-            }  # fmt: skip
-    for change in person.points:
-        ends = {"expires_on": change.expires_on.isoformat()} if change.expires_on else {}
-        yield change.at, {"id": f"P{change.id}", "type": "points", "delta": change.delta} | ends
-    for coupon in person.coupons:
-        if coupon.is_own:
-            continue
-        yield coupon.issued_at, {
-            "id": coupon.coupon_no, "type": "coupon", "coupon_no": coupon.coupon_no,
-            "state": "issued", "template": coupon.template, "value_fen": 10_000,
-            "expires_on": coupon.expires_on.isoformat(),
-        }  # fmt: skip
-        if coupon.redeemed_on is not None:
-            yield datetime.combine(coupon.redeemed_on, coupon.issued_at.time()), {
-                "id": f"{coupon.coupon_no}x", "type": "coupon", "coupon_no": coupon.coupon_no,
-                "state": "redeemed",
-            }  # fmt: skip
-    for on in person.visits:
-        yield datetime.combine(on, NOON), {
-            "id": f"V{person.number}", "type": "visit", "store": "S", "kind": "到店",
-        }  # fmt: skip
-
-
-def _member(person: Person) -> dict[str, Any]:
-    month, day, is_lunar = person.birthday
-    body = {
-        "id": f"M{person.number}", "type": "member", "member_no": f"M{person.number:06}",
-        "birthday": f"{month:02}-{day:02}", "birthday_is_lunar": is_lunar,
-        "registered_on": person.registered_on.isoformat(),
-    }  # fmt: skip
-    if person.wedding is not None:
-        body["wedding_day"] = person.wedding.isoformat()
-    if person.has_mobile:
-        body["mobile"] = f"138{person.number:08}"
-    if person.has_openid:
-        body["openid"] = f"oYear{person.number:024}"
-    return body
+def _dice(*seeds: Any) -> int:
+    return zlib.crc32(repr(seeds).encode())

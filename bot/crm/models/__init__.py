@@ -32,7 +32,7 @@ from bot.crm.models.organisation import (
     Region,
     Store,
 )
-from bot.crm.models.permissions import OptOut, OptOutChannel
+from bot.crm.models.permissions import ChannelMiss, OptOut, OptOutChannel
 from bot.crm.models.progress import ChangedContact, RosterSync
 from bot.crm.models.rewards import Coupon, CouponState, PointsChange
 from bot.crm.models.visits import ContactActivity, MaterialView, Visit
@@ -49,6 +49,7 @@ __all__ = [
     "ChannelCode",
     "ChannelCodeDay",
     "ChannelCodeGuide",
+    "ChannelMiss",
     "Contact",
     "ContactActivity",
     "ContactIdentity",

@@ -134,7 +134,8 @@ class Member(Base):
     registered_on: Mapped[date | None]
     home_latitude: Mapped[float | None]
     home_longitude: Mapped[float | None]
-    #: Per field: [occurred_at, event id] of the value kept, so that arrival order does not matter.
+    #: Per field: [occurred_at, event id, source] of the value kept, so that the order of arrival
+    #: does not matter.
     field_versions: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 
 

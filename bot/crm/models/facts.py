@@ -37,7 +37,7 @@ class SourceEvent(Base):
     contact_id: Mapped[int | None] = mapped_column(ForeignKey("contact.id"), index=True)
     #: The identity under which it came.
     identity_id: Mapped[int | None] = mapped_column(ForeignKey("contact_identity.id"))
-    #: The event as received, without the mobile number.
+    #: The fields of its type as received, without the mobile number.
     body: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, Text, text
@@ -38,3 +38,17 @@ class OptOut(Base):
     words: Mapped[str | None] = mapped_column(Text)
     #: Of two sayings the later (said_at, event_key) holds, so arrival order cannot matter.
     event_key: Mapped[str] = mapped_column(Text)
+
+
+class ChannelMiss(Base):
+    """A channel whose carrier says that it does not reach this contact now (暂时不通)."""
+
+    __tablename__ = "channel_miss"
+
+    contact_id: Mapped[int] = mapped_column(
+        ForeignKey("contact.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: An `OptOutChannel` value that a machine sends on: sms, template_message.
+    channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    missed_at: Mapped[datetime]
+    missed_on: Mapped[date]

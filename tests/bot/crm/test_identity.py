@@ -115,3 +115,9 @@ def test_two_batches_about_one_cart_and_one_coupon_at_once_lose_nothing(sessions
         assert len(session.scalars(select(CartChange)).all()) == 8
         assert (cart.amount_fen, cart.opened_at < cart.changed_at) == (8, True)
         assert (coupon.template, coupon.state) == ("券8", "redeemed")
+
+
+@pytest.mark.parametrize("typed", ["\x00", "M1\udcff", "", "9" * 30])
+def test_a_number_nobody_can_have_finds_nobody(session, typed):
+    accept(session, member("m1"))
+    assert identity.find(session, typed, secret_key=KEY) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -197,3 +197,22 @@ def test_days_off_are_kept_once_for_guides_that_are_known(load, session):
     }
     kept = session.scalars(select(GuideDayOff.day).where(GuideDayOff.guide_id == guide.id)).all()
     assert sorted(day.day for day in kept) == [27, 28]
+
+
+def test_a_level_that_a_later_file_changed_can_be_changed_back_by_the_first_file(
+    sessions, session, tmp_path
+):
+    def load(level, hours):
+        path = tmp_path / "file.csv"
+        path.write_text(f"会员号,会员等级\nM1,{level}\nM2,银卡\n", encoding="utf-8")
+        now = NOW + timedelta(hours=hours)
+        rejects = tmp_path / "rejects.csv"
+        result = imports.import_file(sessions, "members", path, rejects, now=now, secret_key=KEY)
+        session.expire_all()
+        held = session.scalars(select(Member.level).where(Member.member_no == "M1")).one()
+        session.rollback()
+        return held, result.accepted, result.duplicate
+
+    told = [("金卡", 2), ("银卡", 1), ("金卡", 1), ("金卡", 0), ("银卡", 1), ("银卡", 0)]
+    for hours, (level, accepted) in enumerate(told):
+        assert load(level, hours) == (level, accepted, 2 - accepted)

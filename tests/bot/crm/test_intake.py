@@ -149,6 +149,8 @@ BAD = [
     ("a line below any", purchase() | {"lines": [{"name": "折", "amount_fen": -(10**13)}]}, "第 1"),
     ("many lines", purchase() | {"lines": [{}] * 201}, "lines"),
     ("no day", member(birthday="2025-02-29"), "birthday"),
+    ("a word for true", member(birthday="05-20", birthday_is_lunar="yes"), "birthday_is_lunar"),
+    ("half a place", member(home_latitude=31.2), "home_latitude"),
     ("two numbers", member() | {"who": {"member_no": "M9"}}, "member_no"),
 ]
 

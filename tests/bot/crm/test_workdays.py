@@ -143,6 +143,7 @@ def test_what_hq_wrote_about_a_day_is_not_written_over(session) -> None:
         ("10点-22点半", (time(10), time(22, 30))),
         ("周一至周五 10:00–21:00，周末 9:00–22:00", (time(10), time(21))),
         ("0:00-24:00", (time(0), time(23, 59))),
+        ("１０：００－２２：００", (time(10), time(22))),
         ("18:00-02:00", None),
         ("请电话咨询", None),
         ("", None),

@@ -36,7 +36,7 @@ def test_a_plan_is_written_previewed_published_and_listed(bot, session, make, pa
     page.goto(f"{address}/console/sops/")
     page.click("text=新建第一个 SOP")
     page.click("#save")
-    expect(page.locator("[data-field=name] > .wrong")).to_have_text("给这个 SOP 起个名字")
+    expect(page.locator("[data-at=name] > .wrong")).to_have_text("给这个 SOP 起个名字")
     page.fill("#name", "新客首月")
     page.click("#save")
     expect(page.locator("#steps .wrong")).to_contain_text("要有标题")

@@ -15,7 +15,7 @@ from tests.sop.plans import publish, spec, step
 __all__ = ["page"]
 
 TIERED = {"by": "tier", "S": "chat", "B": "none", "else": ["template_message", "sms"]}
-SAID = "按客户等级：B 不联系，S 私聊，其他 公众号消息，不行再短信"
+SAID = "按客户等级：S 私聊，B 不联系，其他 公众号消息，不行再短信"
 
 
 def drafted(session):
@@ -32,12 +32,10 @@ def test_only_templates_and_coupons_in_use_are_offered_each_to_its_channel(sessi
     template(session, "旧短信").is_active = False
     coupon_template(session, "旧礼券").is_active = False
     coupon_template(session, "生日礼券")
-    told = catalog.read(session, [step("问候"), step("祝福", kind=TIERED)])
+    told = catalog.read(session)
     channels = {one["name"]: one["channel"] for one in told["templates"]}
     assert channels == {"生日短信": "sms", "生日消息": "template_message"}
     assert told["coupons"] == ["生日礼券"]
-    kinds = ["chat", "sms", "template_message"]
-    assert told["ways"] == [{"kind": TIERED, "kinds": kinds, "words": SAID}]
 
 
 def test_an_sms_step_is_written_with_its_template_and_saved(session, make, page, address) -> None:
@@ -48,7 +46,7 @@ def test_an_sms_step_is_written_with_its_template_and_saved(session, make, page,
     page.goto(f"{address}/console/sops/new")
     page.fill("#name", "生日短信计划")
     page.fill("#steps input[maxlength='40']", "生日祝福")
-    page.select_option("#steps label:has-text('方式') select", label="短信")
+    page.select_option("#steps select[aria-label=怎么联系]", label="短信")
     offered = page.locator("#steps label:has-text('短信模板') option")
     assert offered.all_inner_texts() == ["选择模板…", "生日短信"]
     page.click("#save")
@@ -73,9 +71,9 @@ def test_a_step_that_becomes_a_call_forgets_its_template(session, make, page, ad
     page.goto(f"{address}/console/sops/new")
     page.fill("#name", "改成电话")
     page.fill("#steps input[maxlength='40']", "生日祝福")
-    page.select_option("#steps label:has-text('方式') select", label="短信")
+    page.select_option("#steps select[aria-label=怎么联系]", label="短信")
     page.select_option("#steps label:has-text('短信模板') select", "生日短信")
-    page.select_option("#steps label:has-text('方式') select", label="邀约")
+    page.select_option("#steps select[aria-label=怎么联系]", label="邀约")
     page.fill("#steps input[aria-label=到店礼]", "小样一份")
     page.click("#save")
     expect(page.locator("#saved")).to_have_text("草稿 v1 已保存")
@@ -97,8 +95,19 @@ def test_a_step_by_tier_is_told_in_words_and_kept_as_it_was(session, make, page,
     live = publish(session, spec("生日关怀", {"kind": "birthday"}, step("祝福", -3, **rich)))
     before = versions.spec_of(session, live.id)
     page.goto(f"{address}/console/sops/{live.sop_id}/edit")
-    expect(page.locator("#steps .way")).to_have_text(SAID)
+    expect(page.locator("#steps [data-key=way-S] select")).to_have_value("chat")
+    expect(page.locator("#steps [data-key=way-A] select")).to_have_value("")
+    expect(page.locator("#steps [data-key=way-B] select")).to_have_value("none")
+    chain = page.locator("#steps [data-key=way-else] select")
+    expect(chain.nth(0)).to_have_value("template_message")
+    expect(chain.nth(1)).to_have_value("sms")
+    expect(page.locator("#steps .step-said")).to_contain_text(
+        "B 级客户不联系；其他客户发公众号消息"
+    )
     expect(page.locator("body")).not_to_contain_text("[object Object]")
+    page.click("#steps .step-head")
+    expect(page.locator("#steps .step-more")).to_contain_text(SAID)
+    page.click("#steps .step-head")
     page.fill("#steps input[maxlength='40']", "生日祝福")
     page.select_option("#steps label:has-text('短信模板') select", "另一条短信")
     page.click("#save")

@@ -12,6 +12,7 @@ from bot.clock import business_day
 from bot.crm.models import AuditEntry, Brand
 from sop.models import Enrollment, Sop, SopVersion, Task, VersionState
 from tests.factories import Make
+from tests.sop.facts import coupon_template
 from tests.sop.plans import publish, spec, step
 
 FOLLOWED = {"kind": "followed"}
@@ -47,14 +48,21 @@ def test_a_saved_draft_touches_nobody_and_is_written_down(editor, session, peopl
     assert session.scalars(select(AuditEntry.action)).all() == ["sop.draft"]
 
 
+ONE = {"field": "purchase_count", "op": ">", "value": 3}
 BAD = [
     (plan(name=""), "name"),
     (plan(name="长" * 61), "name"),
     (plan(trigger={"kind": "nothing"}), "trigger"),
-    (plan(trigger={"kind": "festival"}), "trigger"),
+    (plan(trigger={"kind": "festival"}), "trigger.name"),
+    (plan(trigger={"kind": "every", "each": "week"}), "trigger.weekday"),
     (plan(audience={"all": []}), "audience"),
-    (plan(audience={"all": [{"field": "purchase_count", "op": ">", "value": ""}]}), "audience"),
-    (plan(audience={"all": [{"field": "purchase_count", "op": ">", "value": "三"}]}), "audience"),
+    (plan(audience={"all": [ONE | {"value": ""}]}), "audience.all.0"),
+    (plan(audience={"all": [ONE, {"any": [ONE, ONE | {"value": "三"}]}]}), "audience.all.1.any.1"),
+    (plan(audience={"all": [ONE, {"not": []}]}), "audience.all.1"),
+    (plan(audience={"field": "nothing", "op": "=", "value": 1}), "audience"),
+    (plan(audience=[ONE]), "audience"),
+    (plan(audience={"all": [ONE], "any": [ONE]}), "audience"),
+    (plan(steps=[step("好", kind={"by": [], "else": "call"})]), "steps.0.kind"),
     (plan(steps=[]), "steps"),
     (plan(steps=[step("")]), "steps.0.title"),
     (plan(steps=[step("好"), step("早", -3)]), "steps.1.day"),
@@ -80,8 +88,23 @@ def test_an_error_stands_beside_its_field_and_changes_nothing(editor, session, p
 
 def test_the_words_follow_what_is_typed(editor, people):
     audience = {"any": [{"field": "total_spend_fen", "op": ">=", "value": 5000000}]}
-    told = editor.send("/console/sops/words", {"trigger": FOLLOWED, "audience": audience}).json
-    assert told == {"trigger": "客户加导购为好友", "audience": "累计消费不少于 5 万元"}
+    tiers = {"by": "tier", "C": "none", "A": "chat", "S": "chat", "else": ["mass_message", "sms"]}
+    steps = [{"day": 3, "at": "10:00", "kind": tiers, "coupon": "礼券"}, {"kind": "x"}, 7]
+    asked = {"trigger": FOLLOWED, "audience": audience, "steps": steps}
+    told = editor.send("/console/sops/words", asked).json
+    assert told == {
+        "trigger": "客户加导购为好友",
+        "audience": "累计消费不少于 5 万元",
+        "steps": [
+            {
+                "way": "按客户等级：S、A 私聊，C 不联系，其他 群发，不行再短信",
+                "words": "第 3 天 10:00：S、A 级客户由导购私聊；C 级客户不联系；"
+                "其他客户由导购确认群发，联系不上再发短信。带优惠券「礼券」。",
+            },
+            {"way": "", "wrong": "这一步没有「x」这种方式"},
+            {"way": "私聊", "words": "（还没写第几天）：由导购私聊。"},
+        ],
+    }
     gap = {"all": [{"field": "total_spend_fen", "op": ">=", "value": ""}]}
     told = editor.send("/console/sops/words", {"trigger": {"kind": "x"}, "audience": gap}).json
     assert told["audience_error"] == "「累计消费」还没有填"
@@ -207,6 +230,19 @@ def shape(html):
     reader = Elements()
     reader.feed(html)
     return reader.seen
+
+
+def test_the_page_of_an_sop_tells_all_that_goes_along_and_what_of_it_changed(
+    editor, session, people
+):
+    coupon_template(session, "礼券")
+    first = {"kind": "call", "title": "致电", "day": 1}
+    publish(session, spec("新客首月", FOLLOWED, first))
+    later = first | {"coupon": "礼券", "workdays": True, "if_missed": "drop"}
+    live = publish(session, spec("新客首月", FOLLOWED, later))
+    told = _plainly(editor.page(f"/console/sops/{live.sop_id}"))
+    assert "带优惠券「礼券」，只在工作日，错过就不做了" in told
+    assert "附带由「无」改为「带优惠券「礼券」、只在工作日、错过就不做了」" in told
 
 
 def test_markup_in_any_name_stays_text_on_every_page(editor, session, make, people):

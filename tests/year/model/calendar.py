@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import isleap
+from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import cache
 
@@ -11,12 +12,13 @@ from functools import cache
 _MONTHS = {
     2020: 0x07954, 2021: 0x06AA0, 2022: 0x0AD50, 2023: 0x05B52, 2024: 0x04B60,
     2025: 0x0A6E6, 2026: 0x0A4E0, 2027: 0x0D260, 2028: 0x0EA65, 2029: 0x0D530,
+    2030: 0x05AA0,
 }  # fmt: skip
 _FIRST_YEAR, _FIRST_DAY = 2020, date(2020, 1, 25)
 #: First days of the year, and three festivals, as the almanac prints them: the table is checked.
 PRINTED = {
     "春节": ("2022-02-01", "2023-01-22", "2024-02-10", "2025-01-29", "2026-02-17", "2027-02-06",
-             "2028-01-26"),
+             "2028-01-26", "2029-02-13", "2030-02-03"),
     "端午": ("2022-06-03", "2023-06-22", "2024-06-10", "2025-05-31", "2026-06-19", "2027-06-09",
              "2028-05-28"),
     "七夕": ("2022-08-04", "2023-08-22", "2024-08-10", "2025-08-29", "2026-08-19", "2027-08-08",
@@ -88,8 +90,10 @@ def kept_on(month: int, day: int, *, is_lunar: bool, year: int) -> date:
     return date(year, month, day)
 
 
-def is_workday(day: date) -> bool:
-    """By the notice of 2026; in other years Monday to Friday."""
+def is_workday(day: date, said: Mapping[date, bool]) -> bool:
+    """As HQ said of this day, by the notice of 2026, in other years Monday to Friday."""
+    if day in said:
+        return said[day]
     if day.year == 2026:
         short = f"{day:%m-%d}"
         if short in _WORKED_2026:

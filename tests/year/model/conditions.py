@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from tests.year.model.calendar import festival
-from tests.year.model.facts import Person
+from tests.year.model.person import Person
 from tests.year.model.scores import Score
 
 Own = tuple[tuple[str, int, int], ...]

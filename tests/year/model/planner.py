@@ -1,112 +1,146 @@
-"""The nights of the model (夜间排期): enroll, recheck, make tasks, carry over, decide."""
+"""The plan of the model (排期): enroll, recheck, make tasks, carry over, decide; night and day.
+
+A night is for everybody; what happens in the day plans the people it is about at once, by the same
+rules and under the same caps.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from tests.year.model import conditions, scores, triggers
-from tests.year.model.calendar import is_workday
-from tests.year.model.facts import Coupon, Guide, Person, Town
+from tests.year.model import appointments, conditions, leads, scores, triggers
+from tests.year.model.caps import Caps
+from tests.year.model.facts import SECOND_CARDS, Guide, Happening, Town
+from tests.year.model.person import Book, Coupon, Person
 from tests.year.model.scores import Score
+from tests.year.model.tasks import (
+    CATCH_UP,
+    Enrollment,
+    Task,
+    chain,
+    due_at,
+    grace,
+    moved,
+    reaches,
+    wanted_at,
+)
 
-CATCH_UP, GAP, SEATS = 3, 3, 20
-_QUIET_FROM = time(21)
 # A moved step, its grace, and a night to end it.
 _LONGEST_WAIT = 14
-_BY_GUIDE = ("chat", "call", "invite")
+# Where both a delay and quiet hours may move a step.
+_COARSE = timedelta(days=2)
 _FIXED = {"birthday", "purchase_anniversary", "festival", "date", "wedding_anniversary",
-          "member_anniversary", "coupon_expiring", "points_expiring"}  # fmt: skip
-_DELAY = re.compile(r"\+(\d+)h")
-
-
-@dataclass
-class Task:
-    """One task, from the night it was made on."""
-
-    number: int
-    person: Person
-    sop: int
-    place: int
-    step: dict[str, Any]
-    anchor: date
-    kind: str
-    wanted_on: date
-    due_on: date
-    expires_on: date
-    is_fixed: bool
-    state: str = "deferred"
-    planned_on: date | None = None
-    held_by: str | None = None
-    coupon: Coupon | None = None
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state in ("deferred", "open")
-
-
-@dataclass
-class Enrollment:
-    """A person in an SOP since a day 0."""
-
-    sop: int
-    person: Person
-    anchor: date
-    at: datetime | None
-    is_active: bool = True
-    tasks: dict[int, Task] = field(default_factory=dict)
+          "member_anniversary", "coupon_expiring", "points_expiring", "appointment"}  # fmt: skip
 
 
 class Planner:
-    """All nights, one after the other; `pack` is the starter pack as read from its YAML."""
+    """All nights and days, one after the other; `pack` is the starter pack as its YAML says."""
 
     def __init__(self, pack: dict[str, Any], town: Town) -> None:
-        self.town = town
+        self.town, self.book = town, Book()
         self.sops: list[dict[str, Any]] = pack["sops"]
         self.coupons = {one["name"]: one for one in pack["coupon_templates"]}
         self.own = tuple((one["name"], one["month"], one["day"]) for one in pack["festivals"])
+        self.published_on: date | None = None
         self.enrollments: dict[tuple[int, int, date], Enrollment] = {}
         self.active: dict[int, list[Enrollment]] = {sop: [] for sop in range(len(self.sops))}
         self.tasks: list[Task] = []
         self.waiting: list[Task] = []
-        self.touches: dict[int, dict[int, date]] = {}
+        self.caps = Caps(town)
+        self.cuts: scores.Cuts = {}
         self.scores: dict[int, Score] = {}
 
-    def night(self, day: date) -> None:
-        """What the night of `day` does, with the facts of the days before it."""
-        self.scores = scores.of_everybody(self.town.people, day, self.scores)
-        for sop in range(len(self.sops)):
-            self._enroll(sop, day)
-        self._carry(day)
-        for sop in range(len(self.sops)):
-            self._recheck(sop, day)
-            self._make(sop, day)
-        for task in self.waiting:
-            if task.state == "deferred" and task.due_on <= day and task.expires_on < day:
-                task.state = "expired"
-        self._decide(day)
-        self._issue(day)
-        self.waiting = [task for task in self.waiting if task.is_waiting]
+    # -- what is heard ---------------------------------------------------------------------
 
-    def end_day(self, day: date, left_undone: set[int]) -> None:
-        """What was on the lists has been done, but for these tasks."""
-        for task in self.waiting:
-            if task.state == "open" and task.number not in left_undone:
-                task.state = "done"
+    def hear(self, happened: Iterable[Happening]) -> list[Person]:
+        """Add up what is told; returns whom it is about."""
+        people: dict[int, Person] = {}
+        for one in happened:
+            people |= {who.number: who for who in self.book.hear(one, SECOND_CARDS)}
+        return list(people.values())
+
+    def night(self, day: date, now: datetime) -> None:
+        """The night of `day`: everybody, with what was told until now."""
+        everybody = [self.book.people[number] for number in sorted(self.book.people)]
+        for person in everybody:
+            for coupon in person.coupons:
+                if coupon.is_own and coupon.state == "issued" and coupon.expires_on < day:
+                    coupon.state = "expired"
+        self.cuts = scores.cuts_of(everybody, day)
+        self._score(everybody, day)
+        for person in everybody:
+            leads.raise_due(person, now)
+            appointments.settle(person, self.tasks, day)
+        self._plan(everybody, day, now, is_night=True)
+
+    def refresh(self, people: Sequence[Person], now: datetime) -> None:
+        """What changed facts bring at once, for those whose they are."""
+        self._score(people, now.date())
+        for person in people:
+            leads.raise_due(person, now)
+        self._plan(people, now.date(), now, is_night=False)
 
     def moments(self, day: date) -> set[tuple[str, str, date]]:
         """Moments and group messages of the day: (SOP, step, day)."""
         found = set()
         for sop in self.sops:
             trigger = sop["trigger"]
-            if trigger["kind"] != "every" or not _is_in_rhythm(trigger, day):
-                continue
-            found |= {(sop["name"], step["title"], day) for step in sop["steps"]}
+            if trigger["kind"] == "every" and _is_in_rhythm(trigger, day):
+                found |= {(sop["name"], step["title"], day) for step in sop["steps"]}
         return found
 
-    def _anchors(self, sop: int, person: Person, day: date) -> dict[date, datetime | None]:
+    # -- what is done with tasks -----------------------------------------------------------
+
+    def open_on(self, day: date) -> list[Task]:
+        """What is on the lists of `day` and not done."""
+        return [task for task in self.waiting if task.state == "open" and task.planned_on == day]
+
+    def skip(self, task: Task) -> None:
+        """The guide leaves it out: the customer may be written to, and the coupon is void."""
+        task.state = "skipped"
+        self.caps.free(task)
+        _void(task)
+
+    def put_off(self, task: Task, to_day: date) -> None:
+        """The guide puts it off to a later day."""
+        if task.due_at is not None:
+            task.due_at += to_day - task.due_on
+        task.state, task.due_on, task.planned_on = "deferred", to_day, None
+        task.expires_on, task.held_by = to_day + timedelta(days=CATCH_UP), "guide"
+        self.caps.free(task)
+
+    # -- the plan --------------------------------------------------------------------------
+
+    def _score(self, people: Iterable[Person], day: date) -> None:
+        for one in people:
+            self.scores[one.number] = scores.of(one, day, self.cuts, self.scores.get(one.number))
+
+    def _plan(self, people: Sequence[Person], day: date, now: datetime, *, is_night: bool) -> None:
+        if self.published_on is None:
+            return
+        whom = {person.number for person in people}
+        for sop in range(len(self.sops)):
+            self._enroll(sop, people, day)
+        self._leave(whom)
+        mine = [task for task in self.waiting if task.person.number in whom]
+        self.caps.carry(mine, day)
+        for sop in range(len(self.sops)):
+            self._recheck(sop, whom, day)
+            mine += self._make(sop, whom, day)
+        for task in mine:
+            if task.state == "deferred" and task.due_on <= day and task.expires_on < day:
+                task.state = "expired"
+        self.caps.refuse(mine, day)
+        self.caps.decide(mine, day, self.scores)
+        self._issue(mine, day, now)
+        appointments.invite(mine, day)
+        if is_night:
+            self._forget(day)
+        self.waiting = [task for task in self.waiting if task.is_waiting]
+
+    def _anchors(self, sop: int, person: Person, day: date) -> dict[date, triggers.Anchor]:
         trigger, score = self.sops[sop]["trigger"], self.scores[person.number]
         if trigger["kind"] == "every":
             return {}
@@ -116,177 +150,133 @@ class Planner:
         audience, score = self.sops[sop].get("audience"), self.scores[person.number]
         return conditions.holds(audience, person, score, day, self.own)
 
-    def _enroll(self, sop: int, day: date) -> None:
+    def _enroll(self, sop: int, people: Sequence[Person], day: date) -> None:
+        assert self.published_on is not None
         lead = max(0, -min(step["day"] for step in self.sops[sop]["steps"]))
-        first, last = day - timedelta(days=CATCH_UP), day + timedelta(days=lead)
-        for person in self.town.people:
-            if person.followed_at.date() >= day:
+        first = max(day - timedelta(days=CATCH_UP), self.published_on)
+        last = day + timedelta(days=lead)
+        for person in people:
+            if person.guide is None and not self._is_for_lost(sop):
                 continue
-            for anchor, at in self._anchors(sop, person, day).items():
+            for anchor, at, guide in self._anchors(sop, person, day).values():
                 key = (sop, person.number, anchor)
                 is_new = first <= anchor <= last and key not in self.enrollments
                 if is_new and self._is_in_audience(sop, person, day):
-                    self.enrollments[key] = Enrollment(sop, person, anchor, at)
+                    self.enrollments[key] = Enrollment(sop, person, anchor, at, guide)
                     self.active[sop].append(self.enrollments[key])
 
-    def _carry(self, day: date) -> None:
-        for task in self.waiting:
-            if task.state == "open" and task.planned_on is not None and task.planned_on < day:
-                task.state, task.planned_on, task.held_by = "deferred", None, "undone"
-                self.touches[task.person.number].pop(task.number, None)
+    def _is_for_lost(self, sop: int) -> bool:
+        return bool(self.sops[sop]["trigger"]["kind"] == "lost")
 
-    def _wanted_on(self, enrollment: Enrollment, step: dict[str, Any]) -> date:
-        delay = _DELAY.fullmatch(step.get("at", ""))
-        if delay is None or enrollment.at is None:
-            return enrollment.anchor + timedelta(days=step["day"])
-        later = enrollment.at + timedelta(hours=int(delay[1]))
-        return later.date() + timedelta(days=later.time() >= _QUIET_FROM)
+    def _leave(self, whom: set[int]) -> None:
+        """Whom nobody follows any more leaves every SOP, but that for who is lost."""
+        for sop, enrolled in self.active.items():
+            if self._is_for_lost(sop):
+                continue
+            for one in enrolled:
+                if one.person.number in whom and one.person.guide is None:
+                    self._withdraw(one)
 
-    def _due_steps(self, enrollment: Enrollment, day: date) -> list[int]:
+    def _withdraw(self, enrollment: Enrollment) -> None:
+        enrollment.is_active = False
+        for task in enrollment.tasks.values():
+            if task.is_waiting:
+                task.state = "withdrawn"
+                self.caps.free(task)
+
+    def _due_steps(self, enrollment: Enrollment, day: date, more: timedelta) -> list[int]:
         found = []
         for place, step in enumerate(self.sops[enrollment.sop]["steps"]):
-            wanted = self._wanted_on(enrollment, step)
-            if place not in enrollment.tasks and wanted <= day <= wanted + _grace(step):
+            wanted, _ = wanted_at(enrollment, step)
+            if place not in enrollment.tasks and wanted <= day <= wanted + grace(step) + more:
                 found.append(place)
         return found
 
-    def _recheck(self, sop: int, day: date) -> None:
+    def _recheck(self, sop: int, whom: set[int], day: date) -> None:
         for enrollment in self.active[sop]:
+            if not enrollment.is_active or enrollment.person.number not in whom:
+                continue
             waits = any(t.is_waiting and t.due_on <= day for t in enrollment.tasks.values())
-            if not waits and not self._due_steps(enrollment, day):
+            if not waits and not self._due_steps(enrollment, day, timedelta(0)):
                 continue
             is_there = self.sops[sop]["trigger"]["kind"] == "followed" or (
                 enrollment.anchor in self._anchors(sop, enrollment.person, day)
             )
-            if is_there and self._is_in_audience(sop, enrollment.person, day):
-                continue
-            enrollment.is_active = False
-            for task in enrollment.tasks.values():
-                if task.is_waiting:
-                    task.state = "withdrawn"
-                    self.touches.get(task.person.number, {}).pop(task.number, None)
-        latest = max(step["day"] for step in self.sops[sop]["steps"])
-        self.active[sop] = [
-            one
-            for one in self.active[sop]
-            if one.is_active
-            and (
-                (day - one.anchor).days <= latest + _LONGEST_WAIT
-                or any(task.is_waiting for task in one.tasks.values())
-            )
-        ]
+            if not is_there or not self._is_in_audience(sop, enrollment.person, day):
+                self._withdraw(enrollment)
 
-    def _make(self, sop: int, day: date) -> None:
+    def _make(self, sop: int, whom: set[int], day: date) -> list[Task]:
+        made: list[Task] = []
         for enrollment in self.active[sop]:
-            for place in self._due_steps(enrollment, day):
-                step, person = self.sops[sop]["steps"][place], enrollment.person
-                chain = self._chain(step["kind"], person)
-                if not chain:
-                    continue
-                kind = next((one for one in chain if _reaches(one, person)), None)
-                wanted = self._wanted_on(enrollment, step)
-                due = wanted
-                if step.get("if_missed") == "move":
-                    due = self._moved(step, self._guide(person), wanted, kind or chain[0])
-                task = Task(
-                    len(self.tasks), person, sop, place, step, enrollment.anchor,
-                    kind or chain[0], wanted, due, due + _grace(step),
-                    self.sops[sop]["trigger"]["kind"] in _FIXED,
-                    "deferred" if kind else "expired",
-                )  # fmt: skip
-                enrollment.tasks[place] = task
-                self.tasks.append(task)
-                self.waiting.append(task)
-
-    def _chain(self, kind: Any, person: Person) -> list[str]:
-        if isinstance(kind, dict):
-            by = {
-                "tier": self.scores[person.number].tier,
-                "store_tier": self._guide(person).store_tier,
-            }[kind["by"]]
-            kind = kind.get(by, kind["else"])
-        if kind == "none":
-            return []
-        return list(kind) if isinstance(kind, list) else [kind]
-
-    def _guide(self, person: Person) -> Guide:
-        return self.town.guides[person.guide]
-
-    def _moved(self, step: dict[str, Any], guide: Guide, wanted: date, kind: str) -> date:
-        for later in range(8):
-            on = wanted + timedelta(days=later)
-            if self._rests(step, guide, on, kind) is None:
-                return on
-        return wanted
-
-    def _rests(self, step: dict[str, Any], guide: Guide, on: date, kind: str) -> str | None:
-        is_machine = kind in ("sms", "template_message")
-        if (step.get("workdays") and not is_workday(on)) or (not is_machine and guide.is_off(on)):
-            return "guide_off"
-        return None
-
-    def _decide(self, day: date) -> None:
-        pool = [t for t in self.waiting if t.state == "deferred" and t.due_on <= day]
-        free: list[Task] = []
-        best: dict[int, Task] = {}
-        for task in sorted(pool, key=lambda t: self._rank(t, day)):
-            task.held_by = self._rests(task.step, self._guide(task.person), day, task.kind)
-            if task.held_by is not None:
+            if not enrollment.is_active or enrollment.person.number not in whom:
                 continue
-            task.held_by = "touch_cap"
-            is_best = best.setdefault(task.person.number, task) is task
-            if is_best and not self._was_touched(task.person, day):
-                free.append(task)
-        seats = dict.fromkeys(range(len(self.town.guides)), SEATS)
-        for task in sorted(free, key=lambda t: self._queue(t, day)):
-            if task.kind in _BY_GUIDE:
-                if seats[task.person.guide] == 0:
-                    task.held_by = "guide_cap"
-                    continue
-                seats[task.person.guide] -= 1
-            task.state, task.planned_on, task.held_by = "open", day, None
-            self.touches.setdefault(task.person.number, {})[task.number] = day
+            for place in self._due_steps(enrollment, day, timedelta(0)):
+                task = self._task(enrollment, place)
+                if task is not None:
+                    enrollment.tasks[place] = task
+                    made.append(task)
+        self.tasks += made
+        self.waiting += made
+        return made
 
-    def _was_touched(self, person: Person, day: date) -> bool:
-        touched = self.touches.get(person.number, {}).values()
-        return any(abs((day - on).days) < GAP for on in touched)
+    def _task(self, enrollment: Enrollment, place: int) -> Task | None:
+        person, step = enrollment.person, self.sops[enrollment.sop]["steps"][place]
+        wanted, clock = wanted_at(enrollment, step)
+        assert self.published_on is not None
+        if wanted < self.published_on:
+            return None
+        kinds = chain(step["kind"], self.scores[person.number].tier, self._store_tier(person))
+        if not kinds:
+            return None
+        is_choice = len(kinds) > 1
+        kind = next((one for one in kinds if reaches(one, person, is_choice=is_choice)), None)
+        used = kind or kinds[0]
+        guide = self.caps.guide_of(enrollment)
+        due = moved(step, guide, wanted, used, self.town.workdays)
+        is_fixed = self.sops[enrollment.sop]["trigger"]["kind"] in _FIXED
+        number = self.caps.next_number()
+        return Task(
+            number, person, enrollment.sop, place, step, enrollment, used, wanted, due,
+            due_at(used, due, clock), due + grace(step), is_fixed,
+            "deferred" if kind else "expired",
+        )  # fmt: skip
 
-    def _score(self, task: Task, day: date) -> int:
-        return (
-            task.step.get("priority", 50) * 100
-            + self.scores[task.person.number].monetary * 10
-            + (5 if task.is_fixed else 0)
-            + min(max((day - task.due_on).days, 0), 4)
-        )
+    def _store_tier(self, person: Person) -> str | None:
+        return None if person.guide is None else self._guide(person.guide).store_tier
 
-    def _rank(self, task: Task, day: date) -> tuple[int, date, int, int, int]:
-        return (-self._score(task, day), task.due_on, task.sop, task.place, task.number)
+    def _guide(self, number: int) -> Guide:
+        return self.town.guides[number]
 
-    def _queue(self, task: Task, day: date) -> tuple[int, date, int, int]:
-        return (-self._score(task, day), task.due_on, task.person.number, task.number)
-
-    def _issue(self, day: date) -> None:
-        for task in self.waiting:
-            if task.coupon and task.state in ("expired", "withdrawn", "skipped"):
-                task.coupon.is_void = True
+    def _issue(self, mine: Sequence[Task], day: date, now: datetime) -> None:
+        for task in mine:
+            if task.state in ("expired", "withdrawn", "skipped"):
+                _void(task)
             if task.state != "open" or task.planned_on != day or "coupon" not in task.step:
                 continue
             if task.coupon is None:
                 name = task.step["coupon"]
                 ends = day + timedelta(days=self.coupons[name]["valid_days"])
-                moment = datetime.combine(day, time(2, 10))
-                task.coupon = Coupon(f"own{task.number}", name, moment, ends, is_own=True)
+                task.coupon = Coupon(name, now, ends, is_own=True)
                 task.person.coupons.append(task.coupon)
 
+    def _forget(self, day: date) -> None:
+        """Leave out whom no step can reach any more: nothing but time is won by it."""
+        for sop, enrolled in self.active.items():
+            latest = max(step["day"] for step in self.sops[sop]["steps"])
+            self.active[sop] = [
+                one
+                for one in enrolled
+                if one.is_active
+                and (
+                    (day - one.anchor).days <= latest + _LONGEST_WAIT
+                    or any(task.is_waiting for task in one.tasks.values())
+                )
+            ]
 
-def _grace(step: dict[str, Any]) -> timedelta:
-    return timedelta(days=0 if step.get("if_missed") == "drop" else CATCH_UP)
 
-
-def _reaches(kind: str, person: Person) -> bool:
-    if kind == "sms":
-        return person.has_mobile
-    return person.has_openid if kind == "template_message" else True
+def _void(task: Task) -> None:
+    if task.coupon is not None and task.coupon.state == "issued":
+        task.coupon.state = "expired"
 
 
 def _is_in_rhythm(trigger: dict[str, Any], day: date) -> bool:

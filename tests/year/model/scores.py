@@ -8,8 +8,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 from math import ceil
 
-from tests.year.model.facts import Person, Purchase
+from tests.year.model.person import Person, Purchase
 
+#: The bounds between fifths of all buyers, by measure; empty before the first night.
+Cuts = dict[str, list[int]]
 _WEIGHTS = (20, 20, 30, 15, 5, 10)
 _BOUNDS = (("S", 80), ("A", 60), ("B", 35))
 
@@ -34,56 +36,52 @@ class Score:
         return {order.category for order in self.orders}
 
 
-def known_orders(person: Person, day: date) -> list[Purchase]:
-    """The orders of the days before `day` of which something was kept."""
-    return [o for o in person.purchases if o.on < day and o.net(day) > 0]
-
-
-def of_everybody(people: Iterable[Person], day: date, before: dict[int, Score]) -> dict[int, Score]:
-    """Everybody's score on the night of `day`; `before` is last night's."""
-    found = {person.number: _totals(person, day) for person in people}
-    buyers = [one for one in found.values() if one.count]
-    measures = {
-        "recency": [_days(one, day) for one in buyers],
-        "frequency": [one.count for one in buyers],
-        "monetary": [one.total_fen for one in buyers],
+def cuts_of(people: Iterable[Person], day: date) -> Cuts:
+    """The bounds of the night of `day`."""
+    kept = [orders for person in people if (orders := person.kept)]
+    return {
+        "recency": _cuts([(day - max(o.on for o in orders)).days for orders in kept]),
+        "frequency": _cuts([len(orders) for orders in kept]),
+        "monetary": _cuts([sum(o.net for o in orders) for orders in kept]),
     }
-    cuts = {name: _cuts(values) for name, values in measures.items()}
-    for person in people:
-        one = found[person.number]
-        grades = (0, 0, 0)
-        if one.count:
-            grades = (
-                5 - _above(_days(one, day), cuts["recency"]),
-                1 + _above(one.count, cuts["frequency"]),
-                1 + _above(one.total_fen, cuts["monetary"]),
-            )
-        one.monetary = grades[2]
-        one.tier = _tier(person, one, grades, day)
-        _warn(one, day, before.get(person.number))
-    return found
 
 
-def _totals(person: Person, day: date) -> Score:
-    orders = known_orders(person, day)
+def of(person: Person, day: date, cuts: Cuts, before: Score | None) -> Score:
+    """A person's score on `day`; `before` is what it was until now."""
+    orders = person.kept
     last = max((order.on for order in orders), default=None)
     stage, since = _stage(person, len(orders), last, day)
-    total = sum(order.net(day) for order in orders)
-    return Score(orders, total, len(orders), last, stage, since)
+    if before is not None and before.stage == stage and before.stage_since is not None:
+        since = before.stage_since
+    total = sum(order.net for order in orders)
+    one = Score(orders, total, len(orders), last, stage, min(since, day))
+    grades = (0, 0, 0)
+    if last is not None and cuts.get("recency"):
+        grades = (
+            5 - _above((day - last).days, cuts["recency"]),
+            1 + _above(one.count, cuts["frequency"]),
+            1 + _above(total, cuts["monetary"]),
+        )
+    one.monetary = grades[2]
+    one.tier = _tier(person, one, grades, day)
+    _warn(person, one, day, before)
+    return one
 
 
-def _stage(person: Person, count: int, last: date | None, day: date) -> tuple[str, date | None]:
-    followed = person.followed_at.date()
+def _stage(person: Person, count: int, last: date | None, day: date) -> tuple[str, date]:
+    if person.relations and not person.live:
+        return "churned", max(one.ended_at.date() for one in person.relations if one.ended_at)
+    followed = person.live[0].followed_at.date() if person.live else None
     if last is None:
-        waited = (day - followed).days
-        if followed >= day or waited <= 180:
-            return "new", None
+        waited = (day - followed).days if followed else 0
+        if followed is None or waited <= 180:
+            return "new", followed or day
         if waited <= 730:
             return "dormant", followed + timedelta(days=181)
-        return "churned", None
+        return "churned", followed + timedelta(days=731)
     gone = (day - last).days
     if gone > 730:
-        return "churned", None
+        return "churned", last + timedelta(days=731)
     if gone > 365:
         return "dormant", last + timedelta(days=366)
     return ("loyal" if count >= 3 else "active"), last
@@ -99,14 +97,9 @@ def _above(value: int, cuts: list[int]) -> int:
     return sum(value > cut for cut in cuts)
 
 
-def _days(one: Score, day: date) -> int:
-    assert one.last_on is not None
-    return (day - one.last_on).days
-
-
 def _tier(person: Person, one: Score, grades: tuple[int, int, int], day: date) -> str:
     average = one.total_fen // one.count if one.count else 0
-    seen = [on for on in person.visits if on < day]
+    seen = [visit.at.date() for visit in person.visits] + [at.date() for at, _ in person.views]
     quiet = (day - max(seen)).days if seen else 9999
     engaged = 100 if quiet <= 90 else 50 if quiet <= 180 else 0
     points = (*(20 * grade for grade in grades), min(100, average * 100 // 2_000_000), 0, engaged)
@@ -115,10 +108,19 @@ def _tier(person: Person, one: Score, grades: tuple[int, int, int], day: date) -
     return next((name for name, least in _BOUNDS if score >= least), "C")
 
 
-def _warn(one: Score, day: date, before: Score | None) -> None:
+def _warn(person: Person, one: Score, day: date, before: Score | None) -> None:
+    deleted = [
+        gone.ended_at.date()
+        for gone in person.relations
+        if gone.ended_by == "customer" and gone.ended_at and (day - gone.ended_at.date()).days <= 90
+    ]
+    is_there = person.guide is not None and one.stage not in ("dormant", "churned")
+    if deleted and is_there and (one.last_on is None or one.last_on <= max(deleted)):
+        one.risk, one.risk_since = "deleted", max(deleted)
+        return
     if one.stage not in ("active", "loyal") or one.last_on is None:
         return
-    gone = _days(one, day)
+    gone = (day - one.last_on).days
     days = sorted({order.on for order in one.orders})
     gaps = sorted((later - earlier).days for earlier, later in pairwise(days))
     if len(gaps) >= 2:
@@ -127,10 +129,9 @@ def _warn(one: Score, day: date, before: Score | None) -> None:
             one.risk, one.risk_since = "gap", one.last_on + timedelta(days=pause + 1)
             return
     year, earlier = (
-        sum(o.net(day) for o in one.orders if low < (day - o.on).days + 1 <= low + 365)
+        sum(o.net for o in one.orders if low < (day - o.on).days + 1 <= low + 365)
         for low in (0, 365)
     )
     if gone > 60 and earlier >= 500_000 and year * 100 < earlier * 50:
-        kept = before is not None and before.risk == "spend" and before.last_on == one.last_on
-        one.risk = "spend"
-        one.risk_since = before.risk_since if kept and before is not None else day
+        was = before.risk_since if before is not None and before.risk == "spend" else None
+        one.risk, one.risk_since = "spend", was or day

@@ -9,40 +9,62 @@ from typing import Any
 
 from tests.year.model.calendar import festival, kept_on
 from tests.year.model.conditions import Own
-from tests.year.model.facts import Person
-from tests.year.model.scores import Score, known_orders
+from tests.year.model.person import Person
+from tests.year.model.scores import Score
 
-#: Day 0 and its moment, if it has one.
-Anchor = tuple[date, datetime | None]
+#: Day 0, its moment, and the guide whose it is; None: it has none of its own.
+Anchor = tuple[date, datetime | None, int | None]
 _MIDNIGHT = time(0)
 
 
 def anchors(
     trigger: dict[str, Any], person: Person, score: Score, day: date, own: Own
-) -> dict[date, datetime | None]:
-    """Every day 0 that is known on the night of `day`; of two on one day the later moment."""
-    found: dict[date, datetime | None] = {}
-    for on, at in sorted(
+) -> dict[date, Anchor]:
+    """Every day 0 that is known on `day`; of two on one day the later moment."""
+    found: dict[date, Anchor] = {}
+    for one in sorted(
         _TRIGGERS[trigger["kind"]](trigger, person, score, day, own),
-        key=lambda one: (one[0], one[1] or datetime.combine(one[0], _MIDNIGHT)),
+        key=lambda one: (one[0], one[1] or datetime.combine(one[0], _MIDNIGHT), -(one[2] or 0)),
     ):
-        found[on] = at
+        found[one[0]] = one
     return found
 
 
 def _followed(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
-    yield person.followed_at.date(), person.followed_at
+    for relation in person.live:
+        yield relation.followed_at.date(), relation.followed_at, relation.guide
+
+
+def _lost(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
+    if person.guide is None:
+        for gone in person.relations:
+            if gone.ended_by == "customer" and gone.ended_at is not None:
+                yield gone.ended_at.date(), gone.ended_at, None
+
+
+def _lead(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
+    if person.lead is not None:
+        raised_at = person.lead.raised_at
+        yield raised_at.date(), raised_at, person.lead.guide
+
+
+def _booked(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
+    for one in person.appointments:
+        if one.state == "booked" and one.slot_at is not None:
+            yield one.slot_at.date(), None, one.guide
 
 
 def _purchased(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
-    for order in known_orders(person, day):
-        yield order.on, order.at
+    for order in score.orders:
+        yield order.on, order.at, None
 
 
 def _birthday(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
+    if person.birthday is None:
+        return
     month, number, is_lunar = person.birthday
     for year in (day.year - 1, day.year, day.year + 1):
-        yield kept_on(month, number, is_lunar=is_lunar, year=year), None
+        yield kept_on(month, number, is_lunar=is_lunar, year=year), None, None
 
 
 def _again(on: date, day: date, years: list[int] | None) -> Iterator[Anchor]:
@@ -54,13 +76,14 @@ def _again(on: date, day: date, years: list[int] | None) -> Iterator[Anchor]:
         yield (
             (date(year, 2, 28) if is_leap_day and not isleap(year) else on.replace(year=year)),
             None,
+            None,
         )
 
 
 def _purchase_anniversary(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
-    for order in known_orders(person, day):
+    for order in score.orders:
         if trigger.get("category") in (None, order.category):
             yield from _again(order.on, day, trigger.get("years"))
 
@@ -71,67 +94,62 @@ def _wedding(trigger: Any, person: Person, score: Score, day: date, own: Own) ->
 
 
 def _member(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
-    yield from _again(person.registered_on, day, None)
+    if person.registered_on is not None:
+        yield from _again(person.registered_on, day, None)
 
 
 def _festival(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
     for year in (day.year - 1, day.year, day.year + 1):
-        yield festival(trigger["name"], year, own), None
+        yield festival(trigger["name"], year, own), None, None
 
 
 def _date(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
-    yield date.fromisoformat(trigger["on"]), None
+    yield date.fromisoformat(trigger["on"]), None, None
 
 
 def _stage(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
     if score.stage == trigger["stage"] and score.stage_since is not None:
-        yield score.stage_since, None
+        yield score.stage_since, None, None
 
 
 def _idle(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
     if score.last_on is not None:
-        yield score.last_on + timedelta(days=trigger["days"]), None
+        yield score.last_on + timedelta(days=trigger["days"]), None, None
 
 
 def _at_risk(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
     if score.risk_since is not None:
-        yield score.risk_since, None
+        yield score.risk_since, None, None
 
 
 def _cart(trigger: Any, person: Person, score: Score, day: date, own: Own) -> Iterator[Anchor]:
     for cart in person.carts:
-        is_open = cart.at.date() < day and not (cart.removed_on and cart.removed_on < day)
-        if is_open and not any(order.at >= cart.at for order in known_orders(person, day)):
-            yield cart.at.date(), cart.at
+        if cart.is_open and not any(order.at >= cart.at for order in score.orders):
+            yield cart.at.date(), cart.at, None
 
 
 def _coupon_expiring(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
     for coupon in person.coupons:
-        is_used = coupon.redeemed_on is not None and coupon.redeemed_on < day
-        is_over = coupon.is_own and coupon.expires_on < day
-        if coupon.issued_at.date() < day and not (is_used or coupon.is_void or is_over):
-            yield coupon.expires_on, None
+        if coupon.state == "issued":
+            yield coupon.expires_on, None, None
 
 
 def _coupon_received(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
     for coupon in person.coupons:
-        is_used = coupon.redeemed_on is not None and coupon.redeemed_on < day
-        is_known = coupon.template == trigger["template"] and coupon.issued_at.date() < day
-        if is_known and not is_used:
-            yield coupon.issued_at.date(), coupon.issued_at
+        if coupon.state == "issued" and coupon.template == trigger["template"]:
+            yield coupon.issued_at.date(), coupon.issued_at, None
 
 
 def _points_expiring(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
-    told = [change for change in person.points if change.at.date() < day]
-    spent = -sum(change.delta for change in told if change.delta < 0)
+    spent = -sum(change.delta for change in person.points if change.delta < 0)
     lots = sorted(
-        (change for change in told if change.delta > 0),
+        (change for change in person.points if change.delta > 0),
         key=lambda lot: (lot.expires_on or date.max, lot.at, lot.id),
     )
     left: dict[date, int] = {}
@@ -142,15 +160,15 @@ def _points_expiring(
             left[lot.expires_on] = left.get(lot.expires_on, 0) + lot.delta - used
     for on, points in left.items():
         if points >= trigger.get("min_points", 1):
-            yield on, None
+            yield on, None, None
 
 
 def _points_received(
     trigger: Any, person: Person, score: Score, day: date, own: Own
 ) -> Iterator[Anchor]:
     for change in person.points:
-        if change.delta > 0 and change.at.date() < day:
-            yield change.at.date(), change.at
+        if change.delta > 0:
+            yield change.at.date(), change.at, None
 
 
 _TRIGGERS: dict[str, Callable[..., Iterator[Anchor]]] = {
@@ -170,5 +188,8 @@ _TRIGGERS: dict[str, Callable[..., Iterator[Anchor]]] = {
     "coupon_received": _coupon_received,
     "points_expiring": _points_expiring,
     "points_received": _points_received,
+    "lost": _lost,
+    "lead_raised": _lead,
+    "appointment": _booked,
 }
 KNOWN = frozenset(_TRIGGERS)

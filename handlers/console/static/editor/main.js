@@ -1,8 +1,11 @@
 // The SOP editor: holds the plan, draws its parts, and speaks with the server.
 import { audience } from "./audience.js";
 import { debounced, node, send, toast } from "./dom.js";
-import { steps, when } from "./steps.js";
+import { publishing } from "./publishing.js";
+import { steps } from "./steps.js";
+import { when } from "./times.js";
 import { trigger } from "./trigger.js";
+import { clearWrong, showWrong } from "./wrong.js";
 
 const given = JSON.parse(document.getElementById("given").textContent);
 const $ = (id) => document.getElementById(id);
@@ -11,31 +14,39 @@ const state = {
   name: given.spec.name || "",
   trigger: given.spec.trigger,
   audience: given.spec.audience ?? null,
+  isAudienceChanged: false,
   steps: given.spec.steps.map((step) => ({ ...step })),
   sample: given.sample,
   sopId: given.sop_id,
   draftId: given.draft_id,
   isChanged: false,
 };
+// The steps as they were last sent: an error names one by its place there.
+let sent = state.steps;
+
+/** A condition nobody touched goes back as it was written, not as the builder shows it. */
+const audienceOf = () => (state.isAudienceChanged ? state.audience : given.audience ?? null);
 
 function spec() {
-  const plan = { name: state.name, trigger: state.trigger, steps: state.steps.map((step) => ({ ...step })) };
-  if (state.audience !== null) plan.audience = state.audience;
-  return plan;
+  sent = parts.sorted();
+  const plan = { name: state.name, trigger: state.trigger, steps: sent };
+  return audienceOf() === null ? plan : { ...plan, audience: audienceOf() };
 }
 
 const payload = () => ({ sop_id: state.sopId, draft_id: state.draftId, spec: spec() });
 
-function sayLine(id, words, error) {
-  $(id).textContent = error || words || "";
-  $(id).classList.toggle("is-wrong", Boolean(error));
+function sayLine(id, words, gap) {
+  $(id).textContent = gap || words || "";
+  $(id).classList.toggle("is-gap", Boolean(gap));
 }
 
 const describe = debounced(250, async () => {
+  const asked = [...state.steps];
   try {
-    const told = await send(urls.words, { trigger: state.trigger, audience: state.audience });
+    const told = await send(urls.words, { trigger: state.trigger, audience: audienceOf(), steps: asked });
     sayLine("said-trigger", told.trigger && `${told.trigger}，`, told.trigger_error);
     sayLine("said-audience", told.audience && `对${told.audience}，`, told.audience_error);
+    parts.tell(asked, told.steps);
   } catch (error) {
     sayLine("said-trigger", "", error.message);
   }
@@ -44,15 +55,16 @@ const describe = debounced(250, async () => {
 function saySteps() {
   const isFixed = catalog.triggers.find((one) => one.key === state.trigger.kind)?.isFixed;
   $("early").hidden = !isFixed;
-  const first = state.steps[0];
+  const [first] = parts.sorted();
   const count = state.steps.length;
-  const lead = count ? `${when(first, isFixed)}${first.title ? `「${first.title}」` : "第一次联系"}` : "";
+  const lead = `${when(first, isFixed)}${first.title ? `「${first.title}」` : "第一次联系"}`;
   sayLine("said-steps", count > 1 ? `从${lead}起，共 ${count} 步。` : `${lead}。`);
 }
 
 function changed() {
   state.isChanged = true;
   clearWrong();
+  $("problem").hidden = true;
   $("saved").textContent = "有改动还没保存";
   describe();
   saySteps();
@@ -65,80 +77,56 @@ $("name").value = state.name;
 $("name").addEventListener("input", () => { state.name = $("name").value; changed(); });
 $("add-step").addEventListener("click", () => parts.add());
 
-let isMarked = false;
-function clearWrong() {
-  $("problem").hidden = true;
-  for (const box of document.querySelectorAll("[data-field]")) {
-    box.classList.remove("is-wrong");
-    box.querySelector(":scope > .wrong").hidden = true;
-  }
-  if (isMarked) {
-    isMarked = false;
-    // Only the sentence goes; the input under the hand stays.
-    for (const one of document.querySelectorAll("#steps .wrong")) one.remove();
-    for (const one of document.querySelectorAll("#steps .is-wrong")) one.classList.remove("is-wrong");
-  }
-}
-
-function showWrong(error) {
-  clearWrong();
+/** What is wrong, beside its input; what belongs to none stands above all. */
+function say(error) {
   const [part, place, key] = (error.field || "").split(".");
-  if (part === "steps" && place !== undefined) {
-    isMarked = true;
-    parts.mark(Number(place), key || "title", error.message);
-    return;
-  }
-  const box = document.querySelector(`[data-field="${CSS.escape(part)}"]`);
-  if (!box) {
-    $("problem").textContent = error.message;
-    $("problem").hidden = false;
-    $("problem").scrollIntoView({ block: "center" });
-    return;
-  }
-  box.classList.add("is-wrong");
-  const words = box.querySelector(":scope > .wrong");
-  words.textContent = error.message;
-  words.hidden = false;
-  box.scrollIntoView({ block: "center" });
+  const step = part === "steps" && place !== undefined ? sent[Number(place)] : null;
+  const path = step ? parts.pathOf(step, key) : error.field;
+  // The step is named by the place where its words stand.
+  const words = step ? error.message.replace(/^第 \d+ 步(的)?/, "这一步$1") : error.message;
+  if (showWrong(path, words)) return;
+  $("problem").className = "alert is-red";
+  $("problem").textContent = error.message;
+  $("problem").hidden = false;
+  $("problem").scrollIntoView({ block: "center" });
 }
 
-async function busy(button, deed) {
-  for (const one of [$("save"), $("preview"), $("publish")]) one.disabled = true;
-  const label = button.textContent;
-  button.textContent = "请稍候…";
+const deeds = [$("save"), $("preview"), $("publish")];
+async function busy(deed) {
+  const hand = document.activeElement;
+  for (const one of deeds) one.disabled = true;
+  $("editor").setAttribute("aria-busy", "true");
+  let wrong = null;
   try {
     return await deed();
   } catch (error) {
-    showWrong(error);
+    wrong = error;
     return null;
   } finally {
-    button.textContent = label;
-    for (const one of [$("save"), $("preview"), $("publish")]) one.disabled = false;
+    for (const one of deeds) one.disabled = false;
+    $("editor").removeAttribute("aria-busy");
+    if (deeds.includes(hand) && !document.querySelector("dialog[open]")) hand.focus({ preventScroll: true });
+    if (wrong) say(wrong);
   }
 }
 
 async function save() {
-  parts.mark(null);
   const told = await send(urls.save, payload());
   clearWrong();
   Object.assign(state, { sopId: told.sop_id, draftId: told.draft_id, isChanged: false });
   $("saved").textContent = `草稿 v${told.number} 已保存`;
   history.replaceState(null, "", told.edit_url);
-  if (told.warnings.length) {
-    $("problem").textContent = told.warnings.join("；");
-    $("problem").className = "alert is-amber";
-    $("problem").hidden = false;
-  } else {
-    $("problem").className = "alert is-red";
-  }
+  $("problem").textContent = told.warnings.join("；");
+  $("problem").className = "alert is-amber";
+  $("problem").hidden = told.warnings.length === 0;
   return told;
 }
 
-$("save").addEventListener("click", () => busy($("save"), async () => {
+$("save").addEventListener("click", () => busy(async () => {
   if (await save()) toast("草稿已保存，还没有影响任何人");
 }));
 
-$("preview").addEventListener("click", () => busy($("preview"), async () => {
+$("preview").addEventListener("click", () => busy(async () => {
   $("drawer-body").replaceChildren(node("p", { class: "waiting" }, "正在用真实数据演算 7 天…"));
   $("drawer").showModal();
   try {
@@ -152,36 +140,10 @@ $("preview").addEventListener("click", () => busy($("preview"), async () => {
   }
 }));
 
-const REACHES = [["new_only", "仅新入组的客户", "已经在里面的客户继续按原来的版本走完"], ["everyone", "所有在组客户", "已经在里面的客户也改用这一版"]];
-
-$("publish").addEventListener("click", () => busy($("publish"), async () => {
+const ask = publishing(state, urls);
+$("publish").addEventListener("click", () => busy(async () => {
   await save();
-  const found = await send(`${urls.sops}${state.sopId}/impact`, {});
-  let reach = null;
-  $("publish-go").disabled = true;
-  $("publish-wrong").hidden = true;
-  $("reaches").replaceChildren(...REACHES.map(([key, label, words]) => {
-    const one = found[key];
-    const radio = node("input", { type: "radio", name: "reach", value: key, disabled: Boolean(one.error) });
-    radio.addEventListener("change", () => { reach = key; $("publish-go").disabled = false; });
-    return node("label", { class: "reach" }, radio, node("b", {}, label),
-      node("p", {}, words), node("p", {}, one.error || `${one.words}。`));
-  }));
-  const first = $("reaches").querySelector("input:not(:disabled)");
-  if (first) first.click();
-  $("publish-go").onclick = async () => {
-    $("publish-go").disabled = true;
-    try {
-      const done = await send(`${urls.sops}${state.sopId}/publish`, { reach, draft_id: state.draftId });
-      state.isChanged = false;
-      location.assign(done.to);
-    } catch (error) {
-      $("publish-wrong").textContent = error.message;
-      $("publish-wrong").hidden = false;
-      $("publish-go").disabled = false;
-    }
-  };
-  $("publish-dialog").showModal();
+  await ask();
 }));
 
 function showSample() {
@@ -210,8 +172,9 @@ for (const dialog of document.querySelectorAll("dialog")) {
 window.addEventListener("beforeunload", (event) => { if (state.isChanged) event.preventDefault(); });
 
 showSample();
+parts.tell([...state.steps], given.told);
 describe();
 saySteps();
 
 // Only now does a press on them do anything.
-for (const one of [$("save"), $("preview"), $("publish")]) one.disabled = false;
+for (const one of deeds) one.disabled = false;

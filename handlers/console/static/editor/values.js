@@ -126,4 +126,17 @@ export function valueOf(entry, names, leaf, changed, redraw) {
   return node("div", { class: "value" }, parts);
 }
 
+/** One of the options: a select, or for a long list an input that is searched by typing. */
+export function chooser(options, chosen, none, label, take) {
+  if (options.length <= 60) return select([none, ...options], chosen, take, { "aria-label": label });
+  const id = `list-${lists += 1}`;
+  const shown = options.find((one) => one.key === chosen)?.label || chosen;
+  const input = node("input", { class: "input", list: id, value: shown, placeholder: "输入名称或编号", autocomplete: "off", "aria-label": label });
+  input.addEventListener("change", () => {
+    const typed = input.value.trim();
+    take(options.find((one) => one.key === typed || one.label === typed)?.key || typed);
+  });
+  return node("span", {}, input, node("datalist", { id }, options.map((one) => node("option", { value: one.label }))));
+}
+
 export const money = { toNumber, toText };

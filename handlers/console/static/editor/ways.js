@@ -1,88 +1,96 @@
-// How a step reaches a customer (方式): its kind, and what only some kinds have beside it.
-import { field, node, select } from "./dom.js";
+// How a step reaches a customer (方式): one way, the next when it fails, and which for which tier.
+import { node, segments, select } from "./dom.js";
+
+const NONE = "none";
+const THEN = "联系不上再";
+// The answers of the other modes, so that a look at them loses nothing.
+const memory = new WeakMap();
+
+const chainOf = (value) => (value === NONE ? [] : Array.isArray(value) ? [...value] : [value || "chat"]);
+const written = (chain) => (chain.length === 0 ? NONE : chain.length === 1 ? chain[0] : chain);
+
+/** The kind of a step as the builder holds it: {by, cases: {S: [...]}, rest: [...]}. */
+export function read(step) {
+  const kind = step.kind;
+  if (typeof kind !== "object" || kind === null || Array.isArray(kind)) {
+    return { by: memory.get(step)?.by ?? null, cases: {}, rest: chainOf(kind) };
+  }
+  const { by, else: rest, ...cases } = kind;
+  return { by, cases: Object.fromEntries(Object.entries(cases).map(([key, one]) => [key, chainOf(one)])), rest: chainOf(rest) };
+}
+
+function write(step, way) {
+  const told = Object.entries(way.cases);
+  memory.set(step, { ...memory.get(step), by: way.by });
+  // A table in which every line is as the others says the same as one way for all.
+  if (way.by === null || !told.length) step.kind = written(way.rest);
+  else step.kind = { by: way.by, ...Object.fromEntries(told.map(([key, one]) => [key, written(one)])), else: written(way.rest) };
+}
 
 /** The kinds a step may become, as the server's table tells them. */
-function kindsOf(step, catalog) {
-  const way = catalog.ways.find((one) => JSON.stringify(one.kind) === JSON.stringify(step.kind));
-  const keys = way ? way.kinds : [step.kind];
-  return catalog.kinds.filter((one) => keys.includes(one.key));
+export function kindsOf(step, catalog) {
+  const way = read(step);
+  const keys = new Set([way.rest, ...Object.values(way.cases)].flat());
+  return catalog.kinds.filter((one) => keys.has(one.key));
 }
 
-const isCompound = (step) => typeof step.kind === "object" && step.kind !== null;
-
-function templatesOf(step, catalog) {
-  if (typeof step.template !== "string") return step.template || {};
-  const machine = kindsOf(step, catalog).find((one) => one.isMachine);
-  return machine ? { [machine.key]: step.template } : {};
-}
-
-/** What the chosen kind has no use for would be refused, and there would be no input to empty. */
-function choose(step, kind, catalog) {
-  const templates = templatesOf(step, catalog);
-  step.kind = kind;
-  const own = kindsOf(step, catalog);
-  if (templates[kind] && own.some((one) => one.isMachine)) step.template = { [kind]: templates[kind] };
-  else delete step.template;
-  if (own.some((one) => one.isForMany)) delete step.coupon;
-  if (!own.some((one) => one.hasGift)) delete step.gift;
-}
-
-export const needsWords = (step, catalog) => kindsOf(step, catalog).some((one) => one.needsWords);
-
-export const templateNames = (step, catalog) => Object.values(templatesOf(step, catalog));
-
-/** The kind: a choice, or the sentence of what is too rich for one. */
-export function kindInput(step, catalog, changed, draw) {
-  if (!isCompound(step)) {
-    return field("方式", select(catalog.kinds, step.kind || "chat", (kind) => { choose(step, kind, catalog); changed(); draw(); }));
+function chainInput(chain, first, catalog, label, take) {
+  const followed = (key) => catalog.kinds.find((one) => one.key === key)?.mayBeFollowed;
+  const picks = [select(first, chain === null ? "" : chain[0] ?? NONE, (key) => {
+    if (key === "") take(null);
+    else if (key === NONE) take([]);
+    else take([key, ...(followed(key) ? (chain || []).slice(1).filter((one) => one !== key) : [])]);
+  }, { "aria-label": label })];
+  const places = chain && chain.length && followed(chain[0]) ? chain.length : 0;
+  for (let place = 1; place <= places; place += 1) {
+    const used = chain.slice(0, place);
+    const rest = catalog.kinds.filter((one) => one.mayBeFollowed && !used.includes(one.key));
+    if (!rest.length) break;
+    const next = select([{ key: "", label: "不再联系" }, ...rest], chain[place] ?? "", (key) => {
+      take(key ? [...used, key, ...chain.slice(place + 1).filter((one) => one !== key)] : used);
+    }, { "aria-label": `${label}，${THEN}` });
+    picks.push(node("span", { class: "way-then" }, node("span", { class: "faint" }, THEN), next));
   }
-  const way = catalog.ways.find((one) => JSON.stringify(one.kind) === JSON.stringify(step.kind));
-  return node("div", { class: "field is-way" }, node("span", {}, "方式"), node("p", { class: "way" }, way?.words || "多种方式"));
+  return node("div", { class: "way-chain" }, picks);
 }
 
-/** One select for each channel that sends by a template of its provider. */
-export function templateInputs(step, catalog, changed, draw) {
-  const machine = kindsOf(step, catalog).filter((one) => one.isMachine);
-  if (!machine.length) return null;
-  const chosen = templatesOf(step, catalog);
-  const picks = machine.map((kind) => {
-    const fitting = catalog.templates.filter((one) => one.channel === kind.key);
-    const none = { key: "", label: fitting.length ? "选择模板…" : `还没有${kind.label}模板` };
-    return field(`${kind.label}模板`, select([none, ...fitting.map((one) => ({ key: one.name, label: one.name }))], chosen[kind.key] || "", (name) => {
-      const next = { ...templatesOf(step, catalog), [kind.key]: name };
-      if (!name) delete next[kind.key];
-      if (Object.keys(next).length) step.template = next;
-      else delete step.template;
-      changed();
-      draw();
-    }), ...words(fitting.find((one) => one.name === chosen[kind.key])));
-  });
-  return node("div", { class: "field" }, node("div", { class: "row" }, picks));
+function rows(way, ways, kinds, catalog, take) {
+  const { cases, label } = ways.find((one) => one.key === way.by);
+  const known = [...cases, ...Object.keys(way.cases).filter((one) => !cases.includes(one))];
+  const silent = { key: NONE, label: "不联系" };
+  const noun = way.by === "tier" ? "客户" : "门店";
+  const line = (name, words, input) => node("div", { class: "way-row", "data-key": `way-${name}` }, node("span", { class: "way-case" }, words), input);
+  return [
+    ...known.map((name) => line(name, `${name} 级${noun}`, chainInput(way.cases[name] ?? null, [{ key: "", label: "和其他一样" }, silent, ...kinds], catalog, `${name} 级${noun}`, (chain) => {
+      const next = { ...way.cases, [name]: chain };
+      if (chain === null) delete next[name];
+      take({ ...way, cases: next });
+    }))),
+    line("else", `其他${noun}`, chainInput(way.rest, [silent, ...kinds], catalog, `其他${noun}`, (rest) => take({ ...way, rest }))),
+    node("p", { class: "faint" }, known.length ? `还没有评${label}的，按「其他${noun}」` : `还没有写过${label}，先在门店资料里填上`),
+  ];
 }
 
-function words(template) {
-  return template?.text ? [node("blockquote", { class: "bubble" }, template.text)] : [];
-}
-
-/** What may stay as it is: a missed day, workdays, a coupon, a gift for who comes. */
-export function moreInputs(step, catalog, at, changed) {
-  const keep = (key, value) => {
-    if (value) step[key] = value;
-    else delete step[key];
-    changed();
+/** `settle(step)` is told when the kinds have changed, before all is drawn again. */
+export function wayInput(step, catalog, settle) {
+  const way = read(step);
+  const take = (next) => {
+    write(step, next);
+    settle(step);
   };
-  const own = kindsOf(step, catalog);
-  const days = [{ key: "", label: "每天都可以" }, { key: "true", label: "只在工作日" }];
-  const coupons = [{ key: "", label: "不带" }, ...catalog.coupons.map((name) => ({ key: name, label: name }))];
-  const hasCoupon = step.coupon || (catalog.coupons.length && !own.some((one) => one.isForMany));
-  let gift = null;
-  if (step.gift || own.some((one) => one.hasGift)) {
-    gift = node("input", { class: "input", maxlength: 40, value: step.gift || "", placeholder: "可不填", autocomplete: "off", "aria-label": "到店礼" });
-    gift.addEventListener("input", () => keep("gift", gift.value.trim()));
-  }
-  return node("div", { class: "row" },
-    at("if_missed", field("错过了", select(catalog.ifMissed, step.if_missed || catalog.ifMissed[0].key, (key) => keep("if_missed", key)))),
-    at("workdays", field("哪些日子", select(days, step.workdays ? "true" : "", (key) => keep("workdays", key === "true")))),
-    hasCoupon && at("coupon", field("优惠券", select(coupons, step.coupon || "", (name) => keep("coupon", name)))),
-    gift && at("gift", field("到店礼", gift)));
+  const modes = [{ key: "", label: "所有人一样" }, ...catalog.ways.map((one) => ({ key: one.key, label: `按${one.label}` }))];
+  const change = (key) => {
+    const kept = { ...memory.get(step), [way.by ?? ""]: way };
+    memory.set(step, kept);
+    const isForAll = way.rest.some((one) => catalog.kinds.find((kind) => kind.key === one)?.isForAll);
+    const rest = key && isForAll ? ["chat"] : !key && !way.rest.length ? ["chat"] : way.rest;
+    take({ by: key || null, cases: key ? kept[key]?.cases || {} : {}, rest });
+  };
+  const kinds = catalog.kinds.filter((one) => way.by === null || !one.isForAll);
+  return node("div", { class: "field is-way" }, node("span", {}, "方式"),
+    node("div", { class: "way" },
+      segments("按什么分", modes, way.by ?? "", change),
+      ...(way.by === null
+        ? [chainInput(way.rest, kinds, catalog, "怎么联系", (rest) => take({ ...way, rest }))]
+        : rows(way, catalog.ways, kinds, catalog, take))));
 }
