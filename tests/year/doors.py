@@ -17,9 +17,9 @@ from bot.sandbox import actors, guide_actors, mass_actors
 from bot.sandbox.official_account import openid_of
 from bot.sandbox.populate import populate
 from handlers import timetable
-from tests.world import World
 from tests.year.model import facts
 from tests.year.model.facts import CODES, Guide, Happening, Town
+from tests.world import World
 
 _BATCH = 800
 _WEEKDAYS = "一二三四五六日"

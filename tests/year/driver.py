@@ -173,7 +173,9 @@ class Driver:
         for fate, tasks in fates.items():
             self.counts[fate] += len(tasks)
 
-    def _say(self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]) -> None:
+    def _say(
+        self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]
+    ) -> None:
         """What guides tell of their customers: booked, came, will not come, wants, refuses."""
         lines: list[tuple[int, str]] = []
         changed: dict[int, Person] = {}
@@ -253,11 +255,7 @@ class Driver:
         self.counts["sent"] += len(sent)
 
 
-_COMMANDS = {
-    "done": "完成 {numbers}",
-    "skipped": "跳过 {numbers} 出国了",
-    "put off": "改期 {numbers} 后天",
-}
+_COMMANDS = {"done": "完成 {numbers}", "skipped": "跳过 {numbers} 出国了", "put off": "改期 {numbers} 后天"}
 
 
 def _dice(*seeds: Any) -> int:

@@ -105,7 +105,9 @@ def _score(task: Task, day: date, scores: Mapping[int, Score]) -> int:
     )
 
 
-def _rank(task: Task, day: date, scores: Mapping[int, Score]) -> tuple[int, date, int, int, int]:
+def _rank(
+    task: Task, day: date, scores: Mapping[int, Score]
+) -> tuple[int, date, int, int, int]:
     return (-_score(task, day, scores), task.due_on, task.sop, task.place, task.number)
 
 

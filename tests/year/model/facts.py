@@ -232,9 +232,7 @@ def _shop(life: _Life) -> None:
         if dice.random() < 0.3:
             life.tell(at + timedelta(days=1), "cart_removed", **cart)
     if dice.random() < 0.2:
-        life.tell(
-            life.moment(life.day(-200, life.nights)), "visit", how=dice.choice(["到店", "线上"])
-        )
+        life.tell(life.moment(life.day(-200, life.nights)), "visit", how=dice.choice(["到店", "线上"]))
     if dice.random() < 0.1:
         life.tell(life.moment(life.day(0, life.nights)), "view", seconds=dice.choice([4, 30]))
 
