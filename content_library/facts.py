@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -60,7 +60,17 @@ class PlaceholderFacts:
         return replace(self, address=known, nickname=words.clean(nickname) or None)
 
 
-# The lateral reads touch one index entry per pair (ix_purchase_contact_id_purchased_on); an order
+#: Facts that cost a look of their own for each pair, and the placeholders that speak of them.
+_LOOKS: dict[str, frozenset[str]] = {
+    "bought": frozenset({"上次购买品名", "上次购买品类", "上次购买日期", "距上次购买天数"}),
+    "line": frozenset({"上次购买品名", "上次购买品类"}),
+    "coupon": frozenset({"优惠券码", "优惠券面额", "优惠券门槛", "优惠券到期日"}),
+    "lapse": frozenset({"到期积分", "积分到期日"}),
+    "basket": frozenset({"购物车商品"}),
+    "slot": frozenset({"预约时间"}),
+}
+# The lateral reads touch one index entry per pair (ix_purchase_contact_id_purchased_on), and none
+# where the words do not ask; an order
 # given back whole is no purchase anybody wants to be reminded of. The coupon that came with an open
 # task, today's or one carried over, is spoken of before one that only ends sooner. `appointment`,
 # `coupon_issue` and `task` are tables of a floor above.
@@ -87,11 +97,12 @@ _FACTS = text(
     LEFT JOIN follow_relation r ON r.guide_id = p.guide_id AND r.contact_id = p.contact_id
     LEFT JOIN LATERAL (
         SELECT id, purchased_on FROM purchase
-        WHERE contact_id = p.contact_id AND purchased_on <= :day AND refunded_fen < amount_fen
+        WHERE :bought AND contact_id = p.contact_id AND purchased_on <= :day
+          AND refunded_fen < amount_fen
         ORDER BY purchased_on DESC, id DESC LIMIT 1
     ) bought ON true
     LEFT JOIN LATERAL (
-        SELECT name, category FROM purchase_line WHERE purchase_id = bought.id
+        SELECT name, category FROM purchase_line WHERE :line AND purchase_id = bought.id
         ORDER BY amount_fen DESC, line_no LIMIT 1
     ) line ON true
     LEFT JOIN brand_price price ON price.name = '金价' AND price.day = :day
@@ -101,7 +112,7 @@ _FACTS = text(
                 WHERE n.name = k.template AND k.issuer = 'daogou') AS least_fen
         FROM coupon k
         WHERE k.contact_id = p.contact_id AND k.state = 'issued'
-          AND (k.expires_on IS NULL OR k.expires_on >= :day)
+          AND :coupon AND (k.expires_on IS NULL OR k.expires_on >= :day)
         ORDER BY (k.issuer = 'daogou' AND EXISTS (
                      SELECT FROM coupon_issue i JOIN task t ON t.id = i.task_id
                      WHERE i.coupon_id = k.id AND t.state = 'open')) DESC,
@@ -110,12 +121,12 @@ _FACTS = text(
     ) coupon ON true
     LEFT JOIN LATERAL (
         SELECT l.expires_on, sum(l.remaining) AS points FROM points_change l
-        WHERE l.contact_id = p.contact_id AND l.remaining > 0 AND l.expires_on >= :day
+        WHERE :lapse AND l.contact_id = p.contact_id AND l.remaining > 0 AND l.expires_on >= :day
         GROUP BY l.expires_on ORDER BY l.expires_on LIMIT 1
     ) lapse ON true
     LEFT JOIN LATERAL (
         SELECT k.first_item FROM cart k
-        WHERE k.contact_id = p.contact_id AND k.state = 'added' AND NOT EXISTS (
+        WHERE :basket AND k.contact_id = p.contact_id AND k.state = 'added' AND NOT EXISTS (
             SELECT FROM purchase b
             WHERE b.contact_id = p.contact_id AND b.purchased_at >= k.opened_at
               AND b.refunded_fen < b.amount_fen)
@@ -123,7 +134,7 @@ _FACTS = text(
     ) basket ON true
     LEFT JOIN LATERAL (
         SELECT a.slot_at FROM appointment a
-        WHERE a.contact_id = p.contact_id AND a.state = 'booked' AND a.slot_on >= :day
+        WHERE :slot AND a.contact_id = p.contact_id AND a.state = 'booked' AND a.slot_on >= :day
         ORDER BY a.slot_at LIMIT 1
     ) slot ON true
     """
@@ -131,12 +142,18 @@ _FACTS = text(
 
 
 def load_facts(
-    session: Session, pairs: Sequence[tuple[int, int]], day: date
+    session: Session,
+    pairs: Sequence[tuple[int, int]],
+    day: date,
+    names: Collection[str] | None = None,
 ) -> dict[tuple[int, int], PlaceholderFacts]:
-    """The facts of each (contact_id, guide_id) as of `day`, in one statement for all of them."""
+    """The facts of each (contact_id, guide_id) as of `day`, in one statement for all of them.
+
+    `names`: the placeholders that will be filled; what only others speak of is not looked for.
+    """
     if not pairs:
         return {}
-    rows = _rows(session, [c for c, _ in pairs], [g for _, g in pairs], day)
+    rows = _rows(session, [c for c, _ in pairs], [g for _, g in pairs], day, names)
     return {(row["contact_id"], row["guide_id"]): _facts(row, day) for row in rows}
 
 
@@ -157,11 +174,13 @@ def _rows(
     contact_ids: Sequence[int | None],
     guide_ids: Sequence[int | None],
     day: date,
+    names: Collection[str] | None = None,
 ) -> Sequence[Mapping[str, Any]]:
     given = {
         "contact_ids": list(contact_ids),
         "guide_ids": list(guide_ids),
         "day": day,
+        **{key: names is None or not told.isdisjoint(names) for key, told in _LOOKS.items()},
     }
     return [dict(row) for row in session.execute(_FACTS, given).mappings()]
 

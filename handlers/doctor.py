@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import inbox, outbox
 from bot.bot import Bot
 from bot.clock import SHANGHAI, business_day
-from bot.crm import workdays
+from bot.crm import members, workdays
 from bot.crm.models import ChannelCode, Guide
 from bot.embedded import schema_version
 from bot.errors import WeComError, WeComUnavailable
@@ -311,6 +311,17 @@ def _workdays(bot: Bot) -> Finding:
     return Finding("工作日", "ok", "今年的调休已录入")
 
 
+def mobile_key(bot: Bot) -> Finding:
+    """With another key nobody is found by her number any more, and every order makes a stranger."""
+    name = "手机号密钥"
+    with bot.sessions() as session:
+        opens = members.opens_with(session, bot.settings.secret_key)
+    if opens is False:
+        found = "已保存的手机号打不开，SECRET_KEY 和保存时的不一样"
+        return Finding(name, "fail", found, "换回原来的 SECRET_KEY，再重启")
+    return Finding(name, "ok", "手机号能打开" if opens else "还没有手机号")
+
+
 def _letters(bot: Bot) -> Finding:
     with bot.sessions() as session:
         count = len(inbox.dead_letters(session)) + len(outbox.dead_letters(session))
@@ -352,6 +363,7 @@ _PLATFORM: dict[str, Callable[[Bot], Finding]] = {
 }
 _CHECKS: dict[str, Callable[[Bot], Finding]] = {"企业与密钥": _token, **_PLATFORM}
 _RECORDS: dict[str, Callable[[Bot], Finding]] = {
+    "手机号密钥": mobile_key,
     "内容": _content,
     "短信与公众号": _carriers,
     "工作日": _workdays,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import errors, inbox, leases, metrics, receiving, runs
@@ -37,13 +37,15 @@ _HANDFUL = 16
 class Source:
     """One kind of work: `claim` takes up to n pieces in hand (committed), `work` does one.
 
-    `at_once` bounds how many pieces are in work in this process.
+    `at_once` bounds how many pieces are in work in this process. `rows` are those without which
+    there is nothing to claim, as SQL behind FROM that may use `:now`; "" where no table tells.
     """
 
     name: str
     claim: Callable[[Bot, int], Sequence[Any]]
     work: Callable[[Bot, Any], None]
     at_once: int
+    rows: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def _messages(lane: str, at_once: int) -> Source:
         handfuls = [together[at : at + _HANDFUL] for at in range(0, len(together), _HANDFUL)]
         return [*handfuls, *([one] for one in found if one.kind not in gathered)]
 
-    return Source(f"messages-{lane}", claim, work_messages, at_once)
+    rows = f"inbox WHERE lane = '{lane}' AND state IN ('due', 'running') AND next_at <= now()"
+    return Source(f"messages-{lane}", claim, work_messages, at_once, rows)
 
 
 def _calls(lane: str, at_once: int) -> Source:
@@ -71,7 +74,8 @@ def _calls(lane: str, at_once: int) -> Source:
         with transaction(bot.sessions) as session:
             return leases.claim(session, lane, now=bot.clock.now(), most=most)
 
-    return Source(f"calls-{lane}", claim, deliver, at_once)
+    rows = f"outbox WHERE lane = '{lane}' AND state IN ('due', 'sending') AND not_before <= :now"
+    return Source(f"calls-{lane}", claim, deliver, at_once, rows)
 
 
 def work_messages(bot: Bot, held: Sequence[Message]) -> None:
@@ -225,15 +229,17 @@ def _drain_spool(bot: Bot, _: None) -> None:
     receiving.drain(receiving.spool_of(bot), receiving.keys_of(bot), bot.engine, bot.bells)
 
 
+_TO_READ = "contact WHERE refresh_after <= :now AND external_userid IS NOT NULL"
+
 #: The lanes of bot.jobs.LANES, and what each works on.
 LANES: dict[str, Lane] = {
     "fast": Lane((_messages("fast", 24), _calls("fast", 24)), 0.2),
     "events": Lane(
         (
             _messages("events", 16),
-            Source("changes", _changed, _refresh, 1),
+            Source("changes", _changed, _refresh, 1, "changed_contact"),
             # A thousand edits in a minute stay a few polite calls at a time.
-            Source("details", roster_refresh.claim, roster_refresh.read, 4),
+            Source("details", roster_refresh.claim, roster_refresh.read, 4, _TO_READ),
         ),
         0.5,
     ),
@@ -241,6 +247,22 @@ LANES: dict[str, Lane] = {
     # WeCom refuses more than a few mark_tag calls at once (45033).
     "marks": Lane((_calls("marks", 4),), 1.0),
     "slow": Lane(
-        (Source("runs", _due_runs, work_run, 1), Source("spool", _spooled, _drain_spool, 1)), 2.0
+        (
+            Source("runs", _due_runs, work_run, 1, "job_run WHERE state IN ('due', 'running')"),
+            Source("spool", _spooled, _drain_spool, 1),
+        ),
+        2.0,
     ),
 }
+_SOURCES = [source for lane in LANES.values() for source in lane.sources]
+_WITH_ROWS = text(
+    "SELECT "
+    + ", ".join(f"EXISTS (SELECT FROM {one.rows})" if one.rows else "true" for one in _SOURCES)
+)
+
+
+def with_rows(bot: Bot) -> list[Source]:
+    """The sources that may have something to claim: one question instead of a claim of each."""
+    with bot.sessions() as session:
+        found = session.execute(_WITH_ROWS, {"now": bot.clock.now()}).one()
+    return [source for source, has_rows in zip(_SOURCES, found, strict=True) if has_rows]

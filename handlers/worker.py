@@ -14,7 +14,7 @@ from bot.bot import Bot
 from bot.db import transaction
 from bot.jobs import Doorkeeper
 from bot.presence import Presence, is_served
-from handlers.lanes import LANES, Source
+from handlers.lanes import LANES, Source, with_rows
 
 log = logging.getLogger(__name__)
 
@@ -190,11 +190,10 @@ def settle(bot: Bot, *, most_passes: int = 200) -> int:
     done = 0
     for _ in range(most_passes):
         before = done
-        for lane in LANES.values():
-            for source in lane.sources:
-                for piece in source.claim(bot, 50):
-                    source.work(bot, piece)
-                    done += 1
+        for source in with_rows(bot):
+            for piece in source.claim(bot, 50):
+                source.work(bot, piece)
+                done += 1
         if done == before:
             return done
     raise RuntimeError(f"there is still work after {most_passes} passes")

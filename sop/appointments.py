@@ -43,7 +43,7 @@ _UNINVITE = text(
     UPDATE appointment a SET state = 'cancelled', outcome = '没有邀约', updated_at = now()
     FROM task t
     WHERE t.id = a.task_id AND a.state = 'invited'
-      AND t.state IN ('skipped', 'expired', 'withdrawn')
+      AND (t.state IN ('skipped', 'expired', 'withdrawn') OR t.kind <> 'invite')
     """
 )
 _UNANSWERED = text(

@@ -7,12 +7,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CompoundSelect,
     Date,
     Integer,
     Select,
     Text,
+    any_,
+    bindparam,
     cast,
     delete,
     func,
@@ -91,18 +97,28 @@ def _speaking_of(
         days = running.enrolling_window(version, day, rules)
         if days is not None:
             asked[json.dumps(version.trigger, sort_keys=True), *days].append(version)
-    probes = []
-    for place, ((_, first, last), same) in enumerate(asked.items()):
-        trigger = same[0].trigger
-        due = triggers.of(trigger).due(first, last, trigger).subquery("due")
-        is_met = select(due.c.contact_id).where(scope.only(due.c.contact_id, contact_ids)).exists()
-        probes.append(select(literal(place, Integer).label("place")).where(is_met))
-    if not probes:
+    if not asked:
         return []
-    met = set(session.scalars(union_all(*probes)))
+    met = set(session.scalars(_probe(tuple(asked)), {"contact_ids": sorted(set(contact_ids))}))
     together = [same for place, same in enumerate(asked.values()) if place in met]
     wanted = {version.id for same in together for version in same}
     return [version for version in versions if version.id in wanted]
+
+
+@lru_cache(maxsize=4)
+def _probe(asked: tuple[tuple[str, date, date], ...]) -> CompoundSelect[int]:
+    """The places of the triggers (as JSON, with their anchor days) that find one of `contact_ids`.
+
+    Kept: it stays the same all day, until the next SOP is published.
+    """
+    ids = bindparam("contact_ids", type_=ARRAY(BigInteger))
+    probes = []
+    for place, (words, first, last) in enumerate(asked):
+        trigger = json.loads(words)
+        due = triggers.of(trigger).due(first, last, trigger).subquery("due")
+        is_met = select(due.c.contact_id).where(due.c.contact_id == any_(ids)).exists()
+        probes.append(select(literal(place, Integer).label("place")).where(is_met))
+    return union_all(*probes)
 
 
 def _enroll(

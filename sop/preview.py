@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from bot.crm import coupons
 from bot.crm.models import Contact, Guide
 from bot.errors import UserError
 from sop import appointments, enrollment, leads, planning, postings, running, versions, why
+from sop.foreseen import Change, Changed, DayPreview, Preview, Sample
 from sop.models import (
     Enrollment,
     HeldBy,
@@ -31,7 +32,6 @@ from sop.models import (
     TaskState,
     VersionState,
 )
-from sop.versions import Impact
 from tagging import conditions, rules, scores
 from tagging.fields.rewards import COUPON
 
@@ -60,84 +60,6 @@ WAITING: dict[str, str] = {
     HeldBy.UNDONE: "群发没有发出",
     HeldBy.GUIDE: "导购改了期",
 }
-
-
-@dataclass(frozen=True)
-class DayPreview:
-    """One simulated day of the SOP."""
-
-    day: date
-    tasks: int
-    guides: int
-    #: Tasks of the SOP that wait on this day, and guides who are full with some of them waiting.
-    waiting: int
-    guides_over_cap: int
-    #: What the published version makes on that day; 0 without one.
-    published_tasks: int
-    #: Tasks by kind (chat, sms …), and what waits by what holds it (a `HeldBy` value).
-    by_kind: dict[str, int] = field(default_factory=dict)
-    waiting_by: dict[str, int] = field(default_factory=dict)
-    #: Mass messages that guides confirm, and moments and group messages they are asked for.
-    mass_sends: int = 0
-    postings: int = 0
-
-
-@dataclass(frozen=True)
-class Changed:
-    """One task that only one of the two versions makes."""
-
-    day: date
-    contact_id: int
-    contact_name: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """Tasks by day, customer and step: new ones, those that fall away, those in both."""
-
-    added: int
-    gone: int
-    same: int
-    #: The first of the new ones, and of those that fall away.
-    added_samples: list[Changed] = field(default_factory=list)
-    gone_samples: list[Changed] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One task as it would be."""
-
-    day: date
-    contact_id: int
-    contact_name: str
-    guide_name: str
-    title: str
-    why_line: str
-    words: str | None
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What publishing would do in the coming days, if guides do each day's tasks on that day."""
-
-    sop_name: str
-    warnings: list[str]
-    impact: Impact | None
-    days: list[DayPreview]
-    samples: list[Sample]
-    #: Against what the published version makes in the same days.
-    change: Change = field(default_factory=lambda: Change(0, 0, 0))
-
-    @property
-    def tasks(self) -> int:
-        """All tasks of the simulated days."""
-        return sum(one.tasks for one in self.days)
-
-    @property
-    def difference(self) -> int:
-        """More (or fewer) tasks than the published version makes."""
-        return self.tasks - sum(one.published_tasks for one in self.days)
 
 
 def preview(
@@ -209,10 +131,11 @@ class _Simulated:
 
 @dataclass(frozen=True)
 class _Reads:
-    """Which of the night's other work an SOP reads.
+    """Which of the night's other work the SOPs at work read.
 
-    The rest is left out: it holds rows that tills, customers and guides write, as long as the
-    preview takes, and for nothing.
+    All of them, not only the one that is asked about: they share customers and guides under the
+    caps. What nobody reads is left out: it holds rows that tills, customers and guides write, as
+    long as the preview takes, and for nothing.
     """
 
     coupons: bool
@@ -254,7 +177,7 @@ def _published(session: Session, sop_id: int, day: date, days: int, is_scored: b
 
 
 def _simulate(session: Session, sop_id: int, day: date, days: int, is_scored: bool) -> _Simulated:
-    reads = _reads(session, sop_id)
+    reads = _reads(session, day)
     nights = [
         _night(session, sop_id, day + timedelta(days=n), is_scored, reads) for n in range(days)
     ]
@@ -266,11 +189,12 @@ def _simulate(session: Session, sop_id: int, day: date, days: int, is_scored: bo
     return _Simulated(nights, Counter((row[0] or day, row[1], row[2]) for row in rows))
 
 
-def _reads(session: Session, sop_id: int) -> _Reads:
-    """What the SOP at work starts from, or asks its audience for."""
-    at_work = running.published(session, sop_id=sop_id)
+def _reads(session: Session, day: date) -> _Reads:
+    """What the SOPs at work and the tag rules start from, or ask for."""
+    at_work = [*running.published(session), *running.in_use(session)]
     kinds = {str(version.trigger["kind"]) for version in at_work}
     asked = {home for version in at_work for home in conditions.homes(version.audience)}
+    asked |= rules.homes(session, day)
     return _Reads(
         coupons=bool(kinds & _OF_COUPONS) or COUPON in asked,
         appointments="appointment" in kinds,

@@ -62,11 +62,13 @@ class Impact:
     #: Customers of older versions who go on with the new one, and those who keep theirs.
     migrated: int
     stayed: int
-    #: Their unfinished tasks that get the new words, and those whose step is gone.
+    #: Their unfinished tasks that get the new words, and those that the new version does not want.
     tasks_updated: int
     tasks_withdrawn: int
     #: Customers a missed night had left out, enrolled under the version that was valid then.
     caught_up: int
+    #: Of the updated tasks those that go another way now (私聊 → 短信).
+    tasks_rerouted: int = 0
 
     def sentence(self) -> str:
         """The numbers in one sentence for HQ."""
@@ -76,7 +78,8 @@ class Impact:
         if self.stayed:
             parts.append(f"已入组的 {self.stayed} 位继续用原版本")
         if self.tasks_updated:
-            parts.append(f"更新 {self.tasks_updated} 项任务")
+            rerouted = f"（其中 {self.tasks_rerouted} 项换了方式）" if self.tasks_rerouted else ""
+            parts.append(f"更新 {self.tasks_updated} 项任务{rerouted}")
         if self.tasks_withdrawn:
             parts.append(f"撤回 {self.tasks_withdrawn} 项任务")
         return "，".join(parts)
@@ -151,13 +154,21 @@ def publish(session: Session, sop_id: int, reach: Reach, by: str | None, now: da
     draft.state, draft.reach, draft.effective_on = VersionState.PUBLISHED, reach, day
     draft.published_by, draft.published_at = by, now
     session.flush()
-    migrated = updated = dropped = 0
+    migrated, moved = 0, migration.Moved(0, 0, 0)
     if reach == Reach.EVERYONE:
         migrated = migration.enrollments(session, draft)
-        dropped, updated = migration.tasks(session, draft, now)
+        moved = migration.tasks(session, draft, now)
         words.render(session, day)
     enrolled = enrollment.enroll_due(session, day, sop_id=sop_id)
-    return Impact(enrolled, migrated, _stayed(session, draft), updated, dropped, caught_up)
+    return Impact(
+        enrolled,
+        migrated,
+        _stayed(session, draft),
+        moved.renewed,
+        moved.withdrawn,
+        caught_up,
+        moved.rerouted,
+    )
 
 
 def impact(session: Session, sop_id: int, reach: Reach, now: datetime) -> Impact:

@@ -100,8 +100,12 @@ def fill(
 ) -> dict[int, tuple[int, str]]:
     """Task id → place of its variant and the words; tasks without a talking point are left out."""
     worded = [row for row in rows if variants.get(row.talking_point_id)]
+    points = {row.talking_point_id for row in worded}
+    asked = {
+        name for point in points for one in variants[point] for name in placeholders.names(one)
+    }
     facts = placeholders.load_facts(
-        session, sorted({(row.contact_id, row.guide_id) for row in worded}), day
+        session, sorted({(row.contact_id, row.guide_id) for row in worded}), day, asked
     )
     filled: dict[int, tuple[int, str]] = {}
     for row in worded:

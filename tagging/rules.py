@@ -33,6 +33,8 @@ from bot.clock import at as moment_at
 from bot.errors import UserError
 from tagging import conditions, differences, turn
 from tagging.differences import Round, Rule
+from tagging.fields.field import Home
+from tagging.kept import keep
 from tagging.models import MarkState, Tag, TagAssignment, TagRule, TagSource
 from tagging.scope import only
 
@@ -75,6 +77,12 @@ def apply(
     return changed
 
 
+def homes(session: Session, day: date) -> set[Home]:
+    """Where the facts live that the active rules ask for."""
+    rules, _ = _active_rules(session, day)
+    return {home for one in rules for home in conditions.homes(one.when)}
+
+
 def _active_rules(session: Session, day: date) -> tuple[list[Rule], set[int]]:
     rows = session.execute(
         select(TagRule.id, TagRule.tag_id, TagRule.when)
@@ -105,10 +113,9 @@ def _found(
         # The tags of a whole brand are added up in memory with this, and on disk without.
         session.execute(select(func.set_config("work_mem", "128MB", True)))
         session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
-        keep = wanted.into(_KEPT, temporary=True)
-        session.execute(keep)
+        kept = keep(session, wanted, _KEPT)
         session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
-        return keep.table
+        return kept
     rows = session.execute(wanted).all()
     if not rows:
         return None

@@ -39,6 +39,7 @@ from bot.crm import brand
 from bot.crm.brand import BrandSettings
 from bot.crm.models import Contact, ContactActivity, Member, Purchase, PurchaseLine
 from tagging import churn, lifecycle, recount, rfm, tier
+from tagging.kept import keep
 from tagging.models import ChurnRisk, ContactScore
 from tagging.scope import only
 
@@ -83,13 +84,12 @@ def _count(
 ) -> int:
     """Count into a table of this transaction, then write what differs."""
     session.execute(text(f"DROP TABLE IF EXISTS pg_temp.{_KEPT}"))
-    keep = _totals(whom, day).into(_KEPT, temporary=True)
-    session.execute(keep)
+    totals = keep(session, _totals(whom, day), _KEPT)
     session.execute(text(f"ANALYZE pg_temp.{_KEPT}"))
     if is_whole:
         # Before the first row is graded, and so that each is written once.
-        rfm.measure(session, day, keep.table)
-    wanted = _wanted(day, limits, keep.table)
+        rfm.measure(session, day, totals)
+    wanted = _wanted(day, limits, totals)
     changed = _insert_missing(session, wanted) + _update(session, wanted, is_from_earlier=True)
     session.execute(text(f"DROP TABLE pg_temp.{_KEPT}"))
     return changed

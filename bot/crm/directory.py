@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bot.crm import purchase_moves
 from bot.wecom.details import Department, Member
 
 _LEFT = 5
@@ -66,7 +67,10 @@ _FOLLOWED_BY = text(
 
 
 def keep(session: Session, departments: Sequence[Department], members: Sequence[Member]) -> int:
-    """Write the directory into stores and guides, in two statements; returns the guides written."""
+    """Write the directory into stores and guides, in three statements; returns how many guides.
+
+    Orders of a guide who was not known when they came find her now.
+    """
     stores = [{"id": one.id, "name": one.name} for one in departments]
     session.execute(_STORES, {"rows": json.dumps(stores, ensure_ascii=False)})
     rows = [
@@ -81,7 +85,9 @@ def keep(session: Session, departments: Sequence[Department], members: Sequence[
         if one.userid
     ]
     given = {"rows": json.dumps(rows, ensure_ascii=False)}
-    return session.scalar(_GUIDES, given) or 0
+    written = session.scalar(_GUIDES, given) or 0
+    purchase_moves.adopt_guides(session)
+    return written
 
 
 def set_active(session: Session, userid: str, is_active: bool) -> list[int]:

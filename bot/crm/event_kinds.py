@@ -122,6 +122,7 @@ KINDS: dict[str, Kind] = {
         ),
         _reader(purchase_moves.read),
         purchase_moves.keep,
+        purchase_moves.story,
     ),
     "cart": Kind(
         "购物车",
@@ -141,10 +142,11 @@ KINDS: dict[str, Kind] = {
             _must("delta", "增加为正，使用为负"),
             EventField("balance", "变动后的余额"),
             EventField("expires_on", "这笔积分的到期日，只在增加时写"),
-            EventField("reason", "原因"),
+            EventField("reason", "原因；积分过期的扣减要写明“过期”"),
         ),
         _reader(points.read),
         points.keep,
+        points.story,
     ),
     "coupon": Kind(
         "优惠券",

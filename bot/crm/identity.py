@@ -10,111 +10,23 @@ two whatever tills say afterwards, until a person says that they are one.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import aliases, merging, mobiles
+from bot.crm import aliases, identity_rows, merging, mobiles
 from bot.crm.event_fields import short_text, shown
+from bot.crm.identity_rows import STRENGTH, Key
 from bot.crm.models import Contact, IdentityKind
 from bot.errors import DaogouError, UserError
 
-#: (kind, value); a mobile's value is its blind index.
-Key = tuple[str, str]
+__all__ = ["STRENGTH", "Key", "Resolved", "find", "keys_of", "resolve", "resolve_many"]
 
-#: Strongest first: when the numbers of one event disagree, the event belongs to the first.
-STRENGTH = tuple(kind.value for kind in IdentityKind)
 _EXCLUSIVE = (IdentityKind.EXTERNAL_USERID, IdentityKind.UNIONID, IdentityKind.MEMBER_NO)
 # Each pass either ends or creates what another transaction was quicker to create.
 _MOST_PASSES = 8
-
-# What was parted may have been merged with others since, so both are followed to where they are.
-_READ = text(
-    """
-    WITH wanted AS (
-        SELECT kind, value
-        FROM jsonb_to_recordset(CAST(:keys AS jsonb)) AS r (kind text, value text)
-    ), found AS (
-        SELECT i.kind, i.value, i.id AS identity_id, i.contact_id
-        FROM wanted JOIN contact_identity i USING (kind, value)
-        UNION ALL
-        SELECT 'external_userid', c.external_userid, NULL, c.id
-        FROM contact c WHERE c.external_userid = ANY(:external_userids)
-        UNION ALL
-        SELECT 'member_no', m.member_no, NULL, m.contact_id
-        FROM member m WHERE m.member_no = ANY(:member_nos)
-    )
-    SELECT f.kind, f.value, f.identity_id, g.id <> c.id AS is_stray, c.id AS contact_id,
-           c.external_userid,
-           ARRAY(SELECT i.value FROM contact_identity i
-                 WHERE i.contact_id = c.id AND i.kind = 'unionid') AS unionids,
-           ARRAY(SELECT i.value FROM contact_identity i
-                 WHERE i.contact_id = c.id AND i.kind = 'member_no'
-                 UNION SELECT m.member_no FROM member m
-                 WHERE m.contact_id = c.id AND m.member_no IS NOT NULL) AS member_nos,
-           ARRAY(SELECT COALESCE(o.merged_into_id, o.id)
-                 FROM (SELECT c.id UNION ALL
-                       SELECT m.id FROM contact m WHERE m.merged_into_id = c.id) AS hers (id)
-                 CROSS JOIN LATERAL (
-                     SELECT gone_contact_id AS id FROM contact_merge
-                     WHERE kept_contact_id = hers.id AND undone_at IS NOT NULL
-                     UNION ALL SELECT kept_contact_id FROM contact_merge
-                     WHERE gone_contact_id = hers.id AND undone_at IS NOT NULL) AS t
-                 JOIN contact o ON o.id = t.id) AS parted
-    FROM found f
-    JOIN contact g ON g.id = f.contact_id
-    JOIN contact c ON c.id = COALESCE(g.merged_into_id, g.id)
-    ORDER BY f.identity_id NULLS LAST
-    """
-)
-# A number written down for a contact that was merged away in the same moment follows it.
-_FETCH = text(
-    """
-    UPDATE contact_identity i SET contact_id = r.contact_id
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id bigint, contact_id bigint)
-    WHERE i.id = r.id
-    """
-)
-_NEW_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('contact', 'id')) FROM generate_series(1, :n)"
-)
-# Sorted inserts: two batches with the same new people wait for each other in the same order.
-_INSERT_CONTACTS = text(
-    """
-    INSERT INTO contact (id, external_userid)
-    SELECT id, external_userid
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id bigint, external_userid text)
-    ORDER BY external_userid, id
-    ON CONFLICT (external_userid) DO NOTHING
-    """
-)
-_INSERT_IDENTITIES = text(
-    """
-    INSERT INTO contact_identity (kind, value, contact_id)
-    SELECT r.kind, r.value, c.id
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (kind text, value text, contact_id bigint)
-    JOIN contact c ON c.id = r.contact_id
-    ORDER BY r.kind, r.value
-    ON CONFLICT (kind, value) DO NOTHING
-    """
-)
-_DROP_ORPHANS = text(
-    """
-    DELETE FROM contact c WHERE c.id = ANY(:ids) AND c.external_userid IS NULL
-    AND NOT EXISTS (SELECT FROM contact_identity i WHERE i.contact_id = c.id)
-    """
-)
-# Whoever writes facts of a contact holds its row until commit: sorted, so nobody waits in a ring.
-_LOCK = text(
-    """
-    SELECT id FROM contact WHERE id = ANY(:ids) AND merged_into_id IS NULL
-    ORDER BY id FOR NO KEY UPDATE
-    """
-)
 
 
 @dataclass(frozen=True)
@@ -167,6 +79,8 @@ class _Plan:
     groups: dict[Key, _Group]
     identity_ids: dict[Key, int]
     clashes: list[tuple[str, ...]]
+    #: Identity -> the contact it stands with.
+    homes: dict[int, int]
     #: Identities that stand with a contact which was merged away -> where it went.
     strays: dict[int, int]
 
@@ -206,7 +120,8 @@ def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
     with contextlib.suppress(UserError):
         index = mobiles.mobile_index(mobiles.normalize(wanted), secret_key)
         keys.append((IdentityKind.MOBILE.value, index))
-    rows = {(row["kind"], row["value"]): row["contact_id"] for row in _read(session, keys)}
+    found = identity_rows.read(session, keys)
+    rows = {(row["kind"], row["value"]): row["contact_id"] for row in found}
     for key in sorted(rows, key=lambda key: STRENGTH.index(key[0])):
         return session.get(Contact, rows[key])
     own = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 18 else 0
@@ -230,11 +145,11 @@ def resolve_many(session: Session, people: Sequence[Sequence[Key]]) -> list[Reso
             continue
         kept = {group.kept or 0 for group in plan.distinct()}
         gone = {c: group.kept or 0 for group in plan.distinct() for c in group.contacts}
-        if not _lock(session, kept | set(gone)):
+        if not identity_rows.lock(session, kept | set(gone)):
             continue
-        if plan.strays:
-            rows = [{"id": one, "contact_id": home} for one, home in plan.strays.items()]
-            session.execute(_FETCH, {"rows": json.dumps(rows)})
+        if identity_rows.are_given_away(session, plan.homes):
+            continue
+        identity_rows.fetch(session, plan.strays)
         merging.merge(session, [(k, g) for g, k in gone.items() if g != k], reason="identity")
         return [
             Resolved(plan.groups[keys[0]].kept or 0, plan.identity_ids[keys[0]], clashes)
@@ -246,7 +161,7 @@ def resolve_many(session: Session, people: Sequence[Sequence[Key]]) -> list[Reso
 def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
     keys = sorted({key for person in people for key in person})
     groups = {key: _Group({key}) for key in keys}
-    rows = _read(session, keys)
+    rows = identity_rows.read(session, keys)
     cards = {value for kind, value in keys if kind == IdentityKind.MEMBER_NO}
     same = aliases.same(session, cards.union(*(row["member_nos"] for row in rows)))
     for kind, value in keys:
@@ -267,18 +182,10 @@ def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
         group.exclusive["member_no"] |= {same.get(card, card) for card in row["member_nos"]}
         _unite(groups, groups[of_contact.setdefault(row["contact_id"], key)], group)
     clashes = [_join(groups, person) for person in people]
-    strays = {row["identity_id"]: row["contact_id"] for row in rows if row["is_stray"]}
-    return _Plan(groups, identity_ids, clashes, strays)
-
-
-def _read(session: Session, keys: Sequence[Key]) -> list[Mapping[str, Any]]:
-    values = {kind: [v for k, v in keys if k == kind] for kind in STRENGTH}
-    given = {
-        "keys": json.dumps([{"kind": kind, "value": value} for kind, value in keys]),
-        "external_userids": values["external_userid"],
-        "member_nos": values["member_no"],
-    }
-    return [dict(row) for row in session.execute(_READ, given).mappings()]
+    known = [row for row in rows if row["identity_id"] is not None]
+    homes = {row["identity_id"]: row["home_id"] for row in known}
+    strays = {r["identity_id"]: r["contact_id"] for r in known if r["home_id"] != r["contact_id"]}
+    return _Plan(groups, identity_ids, clashes, homes, strays)
 
 
 def _join(groups: dict[Key, _Group], person: Sequence[Key]) -> tuple[str, ...]:
@@ -308,7 +215,7 @@ def _create(session: Session, plan: _Plan) -> bool:
     if not missing:
         return False
     newborn = [g for g in plan.distinct() if g.kept is None or g.missing_external_userid]
-    ids = session.scalars(_NEW_IDS, {"n": len(newborn)}).all() if newborn else []
+    ids = identity_rows.new_contact_ids(session, len(newborn))
     home = {id(group): new_id for group, new_id in zip(newborn, ids, strict=True)}
     contacts = [
         {"id": home[id(group)], "external_userid": group.missing_external_userid}
@@ -322,15 +229,5 @@ def _create(session: Session, plan: _Plan) -> bool:
         }
         for k, v in missing
     ]
-    if contacts:
-        session.execute(_INSERT_CONTACTS, {"rows": json.dumps(contacts)})
-    session.execute(_INSERT_IDENTITIES, {"rows": json.dumps(identities)})
-    if contacts:
-        session.execute(_DROP_ORPHANS, {"ids": list(ids)})
+    identity_rows.write(session, contacts, identities)
     return True
-
-
-def _lock(session: Session, contact_ids: Iterable[int]) -> bool:
-    """Lock these contacts in order; False when one was merged away meanwhile."""
-    wanted = sorted(contact_ids)
-    return len(session.scalars(_LOCK, {"ids": wanted}).all()) == len(wanted)

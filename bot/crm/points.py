@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from bot.clock import business_day
 from bot.crm import event_fields, members
-from bot.crm.receipts import Receipt
+from bot.crm.receipts import Receipt, entry
 from bot.errors import UserError
 
 _MOST_DELTA = 10**8
@@ -31,23 +31,44 @@ _WRITE = text(
     ON CONFLICT (source_event_id) DO NOTHING
     """
 )
-# What a contact spent in all takes from her lots one after the other, the soonest to expire first,
-# so the result depends on the set of changes only.
+#: A change that takes away and gives such a reason is the end of points, not a use of them.
+_LAPSES = ("过期", "到期", "失效", "expire")
+# What is spent takes from the lots that still hold on that day, the soonest to expire first; what
+# lapsed unsaid is gone and pays for nothing that comes later. Told lapses take the lapsed lots.
+# Up to a lot everything before it and itself may have used `paid` of what was spent while it held,
+# and no more than was won: used(i) = won(i) + min(0, min over k <= i of paid(k) - won(k)). So the
+# result depends on the set of changes only.
 _SETTLE = text(
     """
     WITH spending AS (
-        SELECT contact_id, -sum(delta) AS spent FROM points_change
-        WHERE contact_id = ANY(:ids) AND delta < 0 GROUP BY 1
+        SELECT contact_id, -delta AS spent,
+               CASE WHEN reason ~* ANY(:lapses) THEN date '-infinity'
+                    ELSE changed_on END AS spent_on
+        FROM points_change WHERE contact_id = ANY(:ids) AND delta < 0
     ), lots AS (
-        SELECT id, contact_id, delta, sum(delta) OVER (
+        SELECT id, contact_id, delta, expires_on,
+               row_number() OVER in_turn AS place,
+               sum(delta) OVER in_turn AS won
+        FROM points_change WHERE contact_id = ANY(:ids) AND delta > 0
+        WINDOW in_turn AS (
             PARTITION BY contact_id
             ORDER BY expires_on NULLS LAST, changed_at, event_id COLLATE "C", source COLLATE "C"
-            ROWS UNBOUNDED PRECEDING) AS until_here
-        FROM points_change WHERE contact_id = ANY(:ids) AND delta > 0
+            ROWS UNBOUNDED PRECEDING)
+    ), paid AS (
+        SELECT l.*, COALESCE((
+            SELECT sum(s.spent) FROM spending s
+            WHERE s.contact_id = l.contact_id
+              AND (l.expires_on IS NULL OR s.spent_on <= l.expires_on)), 0) AS paid
+        FROM lots l
+    ), used AS (
+        SELECT id, contact_id, delta, place,
+               won + LEAST(0, min(paid - won) OVER (
+                   PARTITION BY contact_id ORDER BY place ROWS UNBOUNDED PRECEDING)) AS used
+        FROM paid
     ), settled AS (
-        SELECT l.id,
-               LEAST(l.delta, GREATEST(l.until_here - COALESCE(s.spent, 0), 0)) AS remaining
-        FROM lots l LEFT JOIN spending s USING (contact_id)
+        SELECT id, delta - (used - COALESCE(lag(used) OVER (
+                   PARTITION BY contact_id ORDER BY place), 0)) AS remaining
+        FROM used
     )
     UPDATE points_change p SET remaining = s.remaining FROM settled s
     WHERE p.id = s.id AND p.remaining <> s.remaining
@@ -99,7 +120,25 @@ def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
 
 def settle(session: Session, contact_ids: Iterable[int]) -> None:
     """Work out again what is left of each lot of these contacts; their rows are locked."""
-    session.execute(_SETTLE, {"ids": sorted(set(contact_ids))})
+    session.execute(_SETTLE, {"ids": sorted(set(contact_ids)), "lapses": list(_LAPSES)})
+
+
+def story(receipt: Receipt) -> dict[str, Any] | None:
+    """The line a change writes into the customer's story; a balance alone is nothing to tell."""
+    detail = receipt.fact.detail
+    delta, reason = int(detail["delta"]), detail["reason"]
+    if delta == 0:
+        return None
+    lapsed = delta < 0 and any(word in (reason or "").lower() for word in _LAPSES)
+    verb = "获得" if delta > 0 else "过期" if lapsed else "使用"
+    because = f"（{reason}）" if reason and not lapsed else ""
+    until = ""
+    if detail["expires_on"]:
+        last = date.fromisoformat(detail["expires_on"])
+        until = f"，{last.year}年{last.month}月{last.day}日到期"
+    balance = "" if detail["balance"] is None else f"，余额 {detail['balance']:,}"
+    words = f"{verb} {abs(delta):,} 积分{because}{until}{balance}"
+    return entry(receipt, "points", words, {"delta": delta})
 
 
 def _report(receipt: Receipt) -> members.MemberReport | None:

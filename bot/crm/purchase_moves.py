@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.crm import event_fields
-from bot.crm.receipts import Receipt
+from bot.crm.receipts import Receipt, entry
 from bot.errors import UserError
 
 _WRITE = text(
@@ -68,31 +68,57 @@ _ATTRIBUTE = text(
     WHERE p.id = w.id AND (p.guide_id, p.store_id) IS DISTINCT FROM (w.guide_id, w.store_id)
     """
 )
+_NAMES = text(
+    """
+    SELECT 'guide' AS kind, lower(userid) AS code, name FROM guide
+    WHERE lower(userid) = ANY(:userids)
+    UNION ALL
+    SELECT 'store', code, name FROM store WHERE code = ANY(:codes)
+    """
+)
 # Only orders that can have found somebody are looked at one by one: those that name a place or
-# guide we know now, and those that were moved.
+# guide we know now (an index holds the few whose place is not known), and those that were moved.
+# Who bought them is looked at again.
+_MARKED = """
+    ), marked AS (
+        INSERT INTO changed_contact (contact_id, marked_at)
+        SELECT DISTINCT contact_id, clock_timestamp() FROM adopted ORDER BY contact_id
+        ON CONFLICT (contact_id) DO UPDATE SET marked_at = excluded.marked_at
+    )
+    SELECT count(*) FROM adopted
+"""
 _ADOPT_STORES = text(
     f"""
-    WITH effective AS ({_EFFECTIVE} WHERE p.id IN (
+    WITH effective AS (
+        {_EFFECTIVE} WHERE p.id IN (
         SELECT o.id FROM purchase o JOIN store s ON s.code = o.store_code
-        WHERE o.store_id IS NULL
+        WHERE o.store_id IS NULL AND o.store_code IS NOT NULL
         UNION ALL
         SELECT o.id FROM purchase_move m JOIN purchase o USING (source, order_no)
-        WHERE o.store_id IS NULL))
-    UPDATE purchase p SET store_id = s.id FROM effective e JOIN store s ON s.code = e.store_code
-    WHERE p.id = e.id
+        WHERE o.store_id IS NULL)
+    ), adopted AS (
+        UPDATE purchase p SET store_id = s.id
+        FROM effective e JOIN store s ON s.code = e.store_code
+        WHERE p.id = e.id
+        RETURNING p.contact_id
+    {_MARKED}
     """
 )
 _ADOPT_GUIDES = text(
     f"""
-    WITH effective AS ({_EFFECTIVE} WHERE p.id IN (
+    WITH effective AS (
+        {_EFFECTIVE} WHERE p.id IN (
         SELECT o.id FROM purchase o JOIN guide g ON lower(g.userid) = lower(o.guide_userid)
-        WHERE o.guide_id IS NULL
+        WHERE o.guide_id IS NULL AND o.guide_userid IS NOT NULL
         UNION ALL
         SELECT o.id FROM purchase_move m JOIN purchase o USING (source, order_no)
-        WHERE o.guide_id IS NULL))
-    UPDATE purchase p SET guide_id = g.id
-    FROM effective e JOIN guide g ON lower(g.userid) = lower(e.guide_userid)
-    WHERE p.id = e.id
+        WHERE o.guide_id IS NULL)
+    ), adopted AS (
+        UPDATE purchase p SET guide_id = g.id
+        FROM effective e JOIN guide g ON lower(g.userid) = lower(e.guide_userid)
+        WHERE p.id = e.id
+        RETURNING p.contact_id
+    {_MARKED}
     """
 )
 
@@ -111,6 +137,7 @@ def read(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     """Keep moves of locked orders; returns the buyers, who need not be whom an event names."""
+    _name(session, receipts)
     rows = [
         {
             **receipt.fact.detail,
@@ -127,6 +154,31 @@ def keep(session: Session, receipts: Sequence[Receipt]) -> set[int]:
     return set(session.scalars(_BUYERS, {"orders": json.dumps(orders)}))
 
 
+def story(receipt: Receipt) -> dict[str, Any]:
+    """The line a move writes into the customer's story."""
+    detail = receipt.fact.detail
+    to = [
+        f"{label} {detail[f'{key}_name']}"
+        for label, key, code in (("导购", "guide", "guide_userid"), ("门店", "store", "store_code"))
+        if detail[code] is not None
+    ]
+    words = f"订单 {detail['order_no']} 的归属改为：{'，'.join(to)}"
+    return entry(receipt, "purchase_moved", words, {"order_no": detail["order_no"]})
+
+
+def _name(session: Session, receipts: Sequence[Receipt]) -> None:
+    """The story names guide and store as people do, as soon as they are known."""
+    details = [receipt.fact.detail for receipt in receipts]
+    userids = sorted({(one["guide_userid"] or "").lower() for one in details} - {""})
+    codes = sorted({one["store_code"] or "" for one in details} - {""})
+    rows = session.execute(_NAMES, {"userids": userids, "codes": codes}).all()
+    known = {(row.kind, row.code): row.name for row in rows}
+    for one in details:
+        guide = known.get(("guide", (one["guide_userid"] or "").lower()))
+        one["guide_name"] = guide or one["guide_userid"]
+        one["store_name"] = known.get(("store", one["store_code"])) or one["store_code"]
+
+
 def attribute(session: Session, orders: Sequence[Mapping[str, str]]) -> None:
     """Give moved orders, {source, order_no} each, the guide and store they were moved to.
 
@@ -137,9 +189,9 @@ def attribute(session: Session, orders: Sequence[Mapping[str, str]]) -> None:
 
 def adopt_stores(session: Session) -> int:
     """Give orders of stores that were not loaded yet their store; returns how many."""
-    return session.execute(_ADOPT_STORES).rowcount  # type: ignore[attr-defined,no-any-return]
+    return session.scalar(_ADOPT_STORES) or 0
 
 
 def adopt_guides(session: Session) -> int:
     """Give orders of guides that were not known yet their guide; returns how many."""
-    return session.execute(_ADOPT_GUIDES).rowcount  # type: ignore[attr-defined,no-any-return]
+    return session.scalar(_ADOPT_GUIDES) or 0

@@ -14,21 +14,29 @@ from bot.crm import changes, coupons, members, merging
 from bot.crm.models import ContactMerge
 from bot.errors import UserError
 
-# What came under a number of the other person since the merge goes back to that person, too. The
-# story follows the facts it tells of.
-_TOLD = """
-    EXISTS (SELECT FROM events e
-            WHERE t.dedupe_key = concat(e.kind, ':', e.source, ':', e.event_id))
-    OR EXISTS (SELECT FROM purchases p
-               WHERE t.dedupe_key = concat('purchase:', p.source, ':', p.order_no))
-    OR EXISTS (SELECT FROM cart_changes c
-               WHERE t.dedupe_key = concat('cart:', c.source, ':', c.cart_id))
+# A fact belongs to the number it came under by its newest report, so what came under a number of
+# the other person since the merge goes back to that person, too, and what was corrected to be the
+# first one's stays. What came under no number goes by the trail. The story follows the facts.
+_IS_HERS = """
+    CASE
+    WHEN t.dedupe_key LIKE 'purchase:%' THEN EXISTS (
+        SELECT FROM purchases p
+        WHERE t.dedupe_key = concat('purchase:', p.source, ':', p.order_no))
+    WHEN t.dedupe_key LIKE 'cart:%' THEN COALESCE((
+        SELECT h.identity_id = ANY(:identities) FROM cart_change h
+        WHERE h.contact_id = :kept AND h.state = 'added'
+          AND t.dedupe_key = concat('cart:', h.source, ':', h.cart_id)
+        ORDER BY h.changed_at DESC, h.event_id COLLATE "C" DESC LIMIT 1), t.id = ANY(:entries))
+    ELSE t.id = ANY(:entries) OR EXISTS (
+        SELECT FROM events e WHERE t.dedupe_key = concat(e.kind, ':', e.source, ':', e.event_id))
+    END
 """
 _GIVING = ", ".join(
     f"""
     {name} AS (
         UPDATE {table} SET contact_id = :gone
-        WHERE contact_id = :kept AND (id = ANY(:{name}) OR identity_id = ANY(:identities))
+        WHERE contact_id = :kept
+          AND (identity_id = ANY(:identities) OR (identity_id IS NULL AND id = ANY(:{name})))
         RETURNING *
     )
     """
@@ -42,7 +50,7 @@ _GIVE_BACK = text(
         WHERE id = ANY(:identities) AND contact_id = :kept
     ), {_GIVING}, entries AS (
         UPDATE timeline_entry t SET contact_id = :gone
-        WHERE contact_id = :kept AND (t.id = ANY(:entries) OR {_TOLD})
+        WHERE contact_id = :kept AND {_IS_HERS}
     ), hers (id) AS (
         SELECT gone_contact_id FROM contact_merge
         WHERE kept_contact_id = :gone AND undone_at IS NULL

@@ -40,6 +40,9 @@ class SandboxConfig:
     on_night: Callable[[date], None] | None = None
     on_morning: Callable[[date], None] | None = None
     senders: int = 16
+    #: How many answered calls and letters are remembered; a sandbox may run for months.
+    kept_calls: int = 100_000
+    kept_letters: int = 20_000
     #: The pretend SMS gateway and official account; with an empty secret they let nobody in.
     sms_account: str = "sandbox"
     sms_secret: str = field(default="", repr=False)

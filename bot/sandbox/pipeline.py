@@ -83,7 +83,7 @@ class FrontDoor:
             )
             if request.api == "getcallbackip":
                 answer["ip_list"] = []
-        self._log(request.api, answer["errcode"])
+        town.log_call(request.api, answer["errcode"])
         body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
         if "hang_after" in faults:
             time.sleep(faults["hang_after"].value)
@@ -161,15 +161,8 @@ class FrontDoor:
                 except Exceeded as exceeded:
                     block(db, exceeded)
 
-    def _log(self, api: str, errcode: int) -> None:
-        with self._town.write(quiet=True) as db:
-            db.execute(
-                "INSERT INTO call_log (at, api, errcode) VALUES (?, ?, ?)",
-                (self._town.now(), api, errcode),
-            )
-
     def _page(self, request: Request, status: int) -> Reply:
-        self._log(request.api, -status)
+        self._town.log_call(request.api, -status)
         page = b"<html><body><h1>service temporarily unavailable</h1></body></html>"
         return Reply(page, status, "text/html; charset=UTF-8")
 

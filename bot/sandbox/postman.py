@@ -152,6 +152,7 @@ class Postman:
                 settings = knobs.every(db)
                 for one in ended:
                     _write_down(db, one, now, settings)
+                self._town.forget_letters(db)
         except sqlite3.Error:
             self._ended.extendleft(reversed(ended))
             raise

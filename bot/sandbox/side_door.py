@@ -27,7 +27,7 @@ def answer(town: Town, api: str, work: Work, *, code: str, words: str) -> Respon
         time.sleep(wait)
     if "status" in faults or "html" in faults:
         status = int(faults.get("status") or 200)
-        _log(town, api, -status)
+        town.log_call(api, -status)
         return Response("<html><body>service unavailable</body></html>", status)
     reply: dict[str, Any]
     try:
@@ -37,17 +37,10 @@ def answer(town: Town, api: str, work: Work, *, code: str, words: str) -> Respon
             reply = {code: 0, **work(db)}
     except Refusal as refusal:
         reply = {code: refusal.errcode, words: refusal.text, **refusal.extra}
-    _log(town, api, int(reply[code]))
+    town.log_call(api, int(reply[code]))
     if "hang_after" in faults:
         time.sleep(faults["hang_after"])
     body = json.dumps(reply, ensure_ascii=False).encode()
     if "truncate_after" in faults:
         body = body[: len(body) // 2]
     return Response(body, content_type="application/json; charset=UTF-8")
-
-
-def _log(town: Town, api: str, errcode: int) -> None:
-    with town.write(quiet=True) as db:
-        db.execute(
-            "INSERT INTO call_log (at, api, errcode) VALUES (?, ?, ?)", (town.now(), api, errcode)
-        )

@@ -104,8 +104,26 @@ class Town(Store):
             for row in rows
         ]
 
+    def log_call(self, api: str, errcode: int) -> None:
+        """Remember one answered call; the oldest are forgotten."""
+        with self.write(quiet=True) as db:
+            added = db.execute(
+                "INSERT INTO call_log (at, api, errcode) VALUES (?, ?, ?)",
+                (self.now(), api, errcode),
+            )
+            last = (added.lastrowid or 0) - self.config.kept_calls
+            db.execute("DELETE FROM call_log WHERE id <= ?", (last,))
+
+    def forget_letters(self, db: sqlite3.Connection) -> None:
+        """Forget the oldest letters whose way has ended."""
+        db.execute(
+            "DELETE FROM callback WHERE id <= (SELECT MAX(id) FROM callback) - ? "
+            "AND state <> 'queued'",
+            (self.config.kept_letters,),
+        )
+
     def calls(self, api: str | None = None) -> list[tuple[str, int]]:
-        """Every call the platform answered, in order: (api, errcode)."""
+        """The calls the platform answered, in order: (api, errcode)."""
         with self.read() as db:
             rows = db.execute(
                 "SELECT api, errcode FROM call_log WHERE ? IS NULL OR api = ? ORDER BY id",
@@ -114,7 +132,7 @@ class Town(Store):
         return [(row["api"], row["errcode"]) for row in rows]
 
     def letters(self, state: str | None = None) -> list[Letter]:
-        """Every callback and purchase report so far, in the order in which they arose."""
+        """The callbacks and purchase reports, in the order in which they arose."""
         with self.read() as db:
             rows = db.execute(
                 "SELECT * FROM callback WHERE ? IS NULL OR state = ? ORDER BY id", (state, state)

@@ -48,6 +48,8 @@ def load(session: Session, text: str, *, by: str, now: datetime) -> Loaded:
     warnings += channels.load(session, pack)
     tags.load_codes(session, pack)
     session.flush()
+    # A rule may ask for an SOP, and an SOP for another: their names stand before either is checked.
+    plans.load_names(session, pack)
     tags.load_rules(session, pack)
     session.flush()
     published = plans.load(session, pack, by=by, now=now)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bot.errors import UserError
@@ -18,6 +19,15 @@ from tagging import conditions
 
 # The keys that `versions` gives to steps by itself; a pack need not say them.
 _OWN_KEY = re.compile(r"s[0-9]+")
+
+
+def load_names(session: Session, pack: Map) -> None:
+    """Make the SOPs of the pack that are not there yet, without a version; `load` writes them."""
+    names = [item["name"].strip() for item in pack.get("sops", Seq())]
+    rows = [{"name": name} for name in dict.fromkeys(names) if name]
+    if rows:
+        statement = insert(Sop).values(rows)
+        session.execute(statement.on_conflict_do_nothing(index_elements=["name"]))
 
 
 def load(session: Session, pack: Map, *, by: str, now: datetime) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sop.explain import Explanation
+from sop.foreseen import Changed, DayPreview, Preview
 from sop.models import TaskState
-from sop.preview import WAITING, Changed, DayPreview, Preview
+from sop.preview import WAITING
 from sop.step_kinds import KINDS
 
 #: A task's state on a terminal.

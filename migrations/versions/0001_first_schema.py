@@ -1627,6 +1627,13 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(op.f("ix_purchase_guide_id"), "purchase", ["guide_id"], unique=False)
+    op.create_index(
+        "ix_purchase_guideless",
+        "purchase",
+        ["guide_userid"],
+        unique=False,
+        postgresql_where=sa.text("guide_id IS NULL AND guide_userid IS NOT NULL"),
+    )
     op.create_index("ix_purchase_purchased_on", "purchase", ["purchased_on"], unique=False)
     op.create_index(
         "ix_purchase_refunded",
@@ -1637,6 +1644,13 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_purchase_store_id_contact", "purchase", ["store_id", "contact_id"], unique=False
+    )
+    op.create_index(
+        "ix_purchase_storeless",
+        "purchase",
+        ["store_code"],
+        unique=False,
+        postgresql_where=sa.text("store_id IS NULL AND store_code IS NOT NULL"),
     )
     op.create_table(
         "source_event",
@@ -2179,11 +2193,21 @@ def downgrade() -> None:
     op.drop_table("task")
     op.drop_index(op.f("ix_source_event_contact_id"), table_name="source_event")
     op.drop_table("source_event")
+    op.drop_index(
+        "ix_purchase_storeless",
+        table_name="purchase",
+        postgresql_where=sa.text("store_id IS NULL AND store_code IS NOT NULL"),
+    )
     op.drop_index("ix_purchase_store_id_contact", table_name="purchase")
     op.drop_index(
         "ix_purchase_refunded", table_name="purchase", postgresql_where=sa.text("refunded_fen > 0")
     )
     op.drop_index("ix_purchase_purchased_on", table_name="purchase")
+    op.drop_index(
+        "ix_purchase_guideless",
+        table_name="purchase",
+        postgresql_where=sa.text("guide_id IS NULL AND guide_userid IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_purchase_guide_id"), table_name="purchase")
     op.drop_index("ix_purchase_contact_id_purchased_on", table_name="purchase")
     op.drop_table("purchase")

@@ -92,8 +92,13 @@ def cart(session, contact, *, opened_at):
 
 def said(session, contact, words=SAID):
     session.flush()
-    facts = placeholders.load_facts(session, [(contact.id, contact.guide_id)], TODAY)
-    return placeholders.fill(words, facts[contact.id, contact.guide_id])
+    pair = (contact.id, contact.guide_id)
+    facts = placeholders.load_facts(session, [pair], TODAY)
+    filled = placeholders.fill(words, facts[pair])
+    asked = placeholders.load_facts(session, [pair], TODAY, placeholders.names(words))
+    # What is not asked for is not looked for, and what is asked for says the same.
+    assert placeholders.fill(words, asked[pair]) == filled
+    return filled
 
 
 def test_what_is_due_first_is_spoken_of(session, contact):
@@ -116,6 +121,16 @@ def test_what_is_due_first_is_spoken_of(session, contact):
     assert said(session, contact) == (
         "SOON|0.50 元|使用规则以券面为准|11月30日|1,200|12月31日|星芒对戒|11月28日（周六）15:00"
     )
+
+
+def test_each_placeholder_is_known_without_the_others(session, make, contact):
+    coupon(session, contact, "SOON", days=9, value_fen=50)
+    points(session, contact, 1200, days=40)
+    make.purchase(contact, on=TODAY - timedelta(days=3), name="素圈对戒")
+    cart(session, contact, opened_at=at(TODAY, 10))
+    for name in placeholders.PLACEHOLDERS:
+        said(session, contact, f"{{{name}}}")
+    assert said(session, contact, "{上次购买品名}{距上次购买天数}") == "素圈对戒3"
 
 
 def test_the_coupon_of_todays_task_goes_before_one_that_ends_sooner(session, contact):

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bot import leases, outbox
+from bot.crm import intake
 from bot.crm.models import CalendarDay
 from bot.db import create_database_engine, create_sessions, transaction
 from bot.settings import SmsSettings
@@ -186,3 +187,16 @@ def test_working_days_that_nobody_wrote_yet_are_asked_for(bot):
         for year in (bot.clock.now().year, bot.clock.now().year + 1):
             Make(session)._add(CalendarDay(day=date(year, 1, 1), is_workday=False))
     assert doctor._workdays(bot).state == "ok"
+
+
+def test_a_changed_secret_key_is_found_before_every_customer_becomes_a_stranger(bot):
+    assert doctor.mobile_key(bot).found == "还没有手机号"
+    told = {"member_no": "M1", "mobile": "13800001234", "birthday": "05-20"}
+    now, key = bot.clock.now(), bot.settings.secret_key
+    told |= {"id": "m1", "source": "pos", "type": "member", "occurred_at": now.isoformat()}
+    with transaction(bot.sessions) as session:
+        assert intake.receive(session, [told], now=now, secret_key=key).accepted == 1
+    assert doctor.mobile_key(bot).state == "ok"
+    other = replace(bot, settings=replace(bot.settings, secret_key="k" * 48))
+    found = doctor.mobile_key(other)
+    assert (found.state, "SECRET_KEY" in found.next_step) == ("fail", True)

@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from bot.clock import at
 from bot.crm.models import Brand
 from bot.errors import UserError
-from sop import enrollment, planning, preview, versions
+from sop import enrollment, leads, planning, preview, versions
 from sop.models import Enrollment, HeldBy, Reach, Sop, Task
 from tagging import rules, scores
 from tests.fixtures_db import counting
+from tests.sop import facts
 from tests.sop.plans import TODAY, days_ago, night, publish, spec, step, tasks
 
 FOLLOWED = {"kind": "followed"}
@@ -129,6 +130,27 @@ def test_a_preview_holds_no_coupons_leads_or_visits_that_its_sop_does_not_read(
         and "task_id, sop_id, state" not in statement
     }
     assert written == touched
+
+
+def test_a_lead_that_comes_up_meanwhile_for_another_sop_takes_her_attention(session, make):
+    """She is visited by nobody's plan but her own: the night after her visit she is a lead."""
+    session.get_one(Brand, 1).settings = {"touch_gap_days": 3}
+    contact = make.contact(make.guide(), followed_on=TODAY)
+    facts.visit(session, contact, TODAY)
+    publish(session, spec("线索", {"kind": "lead_raised"}, step("跟进", priority=90)))
+    plan = spec("新客", FOLLOWED, step("次日", 1))
+    foreseen = preview.preview(session, plan, TODAY, 2)
+    assert [day.tasks for day in foreseen.days] == [0, 0]
+    assert foreseen.days[1].waiting_by == {HeldBy.TOUCH_CAP: 1}
+    draft = versions.save_draft(session, "新客", plan, "hq")
+    versions.publish(session, draft.sop_id, Reach.NEW_ONLY, "hq", at(TODAY, 2))
+    for day in (TODAY, TODAY + timedelta(days=1)):
+        leads.raise_due(session, day, at(day, 2, 10))
+        night(session, day)
+    assert [(t.why["step"], t.state) for t in tasks(session)] == [
+        ("跟进", "open"),
+        ("次日", "deferred"),
+    ]
 
 
 def test_everything_a_task_may_wait_for_has_a_word():

@@ -56,6 +56,9 @@ def brand(session, make):
     for number in range(30):
         _customer(session, make, random, guides[number % 3])
     publish(session, spec("售后", {"kind": "purchased"}, step("保养", 1)))
+    # They take turns with the previewed one, and begin with what the nights themselves do.
+    publish(session, spec("线索", {"kind": "lead_raised"}, step("跟进", priority=90)))
+    publish(session, spec("礼券", {"kind": "coupon_expiring"}, step("提醒", -1, priority=70)))
     session.commit()
     return session
 
@@ -80,6 +83,8 @@ def _customer(session, make, random, guide):
         facts.coupon(session, contact, expires_on=soon())
     if random.random() < 0.6:
         facts.points(session, contact, soon(), 100)
+    if random.random() < 0.4:
+        facts.visit(session, contact, soon())
     if random.random() < 0.2:
         facts.opt_out(session, contact, random.choice(["sms", "all", "chat"]), TODAY)
 
@@ -132,7 +137,7 @@ def _live(session, sop_id):
             )
         )
         for task in tasks(session, "open", day=day):
-            task.state = "done"
+            task.state, task.ended_at = "done", at(day, 20)
         session.flush()
     return found
 

@@ -51,6 +51,17 @@ class Purchase(Base):
         Index("ix_purchase_purchased_on", "purchased_on"),
         Index("ix_purchase_store_id_contact", "store_id", "contact_id"),
         Index("ix_purchase_refunded", "contact_id", postgresql_where=text("refunded_fen > 0")),
+        # The few that name a guide or store nobody has told us of yet.
+        Index(
+            "ix_purchase_guideless",
+            "guide_userid",
+            postgresql_where=text("guide_id IS NULL AND guide_userid IS NOT NULL"),
+        ),
+        Index(
+            "ix_purchase_storeless",
+            "store_code",
+            postgresql_where=text("store_id IS NULL AND store_code IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

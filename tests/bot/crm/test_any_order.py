@@ -29,7 +29,7 @@ def _fields(**parts):
     return st.fixed_dictionaries(parts).map(lambda one: {k: v for k, v in one.items() if v != ""})
 
 
-_EVENTS = st.one_of(
+EVENTS = st.one_of(
     st.tuples(
         st.just("purchase"),
         _fields(
@@ -77,7 +77,7 @@ _EVENTS = st.one_of(
         _fields(channel=st.sampled_from(["sms", "all"]), is_out=st.booleans()),
     ),
 )
-_MEMBERS = st.tuples(
+MEMBERS = st.tuples(
     _card,
     _fields(
         name=st.sampled_from(["", None, "王芳", "李娜"]),
@@ -96,7 +96,7 @@ def stories(draw):
     for number in range(draw(st.integers(2, 14))):
         what = draw(st.integers(0, 6))
         if what == 0:
-            card, given_fields = draw(_MEMBERS)
+            card, given_fields = draw(MEMBERS)
             events.append(member(f"e{number}", card, at=draw(_at), **given_fields))
         elif what == 1:
             # From a higher number to a lower one: merges of cards that contradict are refused.
@@ -104,14 +104,14 @@ def stories(draw):
             if kept != gone:
                 events.append(merged(f"e{number}", kept, gone, at=draw(_at)))
         else:
-            kind, given_fields = draw(_EVENTS)
+            kind, given_fields = draw(EVENTS)
             who = draw(_who)
             events.append(event(kind, f"e{number}", who, at=draw(_at), **given_fields))
     again = draw(st.permutations(events))
     return events, again, draw(st.integers(1, 14)), draw(st.integers(1, 14))
 
 
-_DUMP = text(
+DUMP = text(
     """
     SELECT ARRAY(SELECT kind || '=' || value FROM contact_identity i WHERE i.contact_id = c.id
                  ORDER BY 1) AS known_by,
@@ -147,7 +147,7 @@ def _told(session, events, size):
         batch = events[start : start + size]
         assert accept(session, *batch).accepted == len(batch)
         assert accept(session, *reversed(batch)).duplicate == len(batch)
-    dump = [dict(row) for row in session.execute(_DUMP).mappings()]
+    dump = [dict(row) for row in session.execute(DUMP).mappings()]
     total = session.scalar(text("SELECT COALESCE(sum(amount_fen - refunded_fen), 0) FROM purchase"))
     before.rollback()
     return dump, total
@@ -173,14 +173,14 @@ def _net(events):
 )
 @given(story=stories())
 def test_any_order_any_batches_and_anything_twice_give_the_same_book(session, story):
-    _places(session)
+    places(session)
     events, again, size, other_size = story
     book, total = _told(session, events, size)
     assert _told(session, again, other_size) == (book, total)
     assert total == _net(events)
 
 
-def _places(session):
+def places(session):
     if not session.query(Guide).count():
         make = Make(session)
         for code, userid in (("S1", "g1"), ("S2", "g2")):
@@ -226,7 +226,7 @@ def test_a_hundred_times_as_many_events_of_every_type_take_as_many_statements(en
             made.append(merged(f"x{key}", f"M{n}-{i % 9}", f"G{key}", at=at))
         return made
 
-    _places(session)
+    places(session)
     counts = []
     for n in (1, 90):
         with counting(engine) as ran:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 
-from bot.crm import purchase_moves
-from bot.crm.models import Purchase, PurchaseMove
+from bot.crm import directory, purchase_moves
+from bot.crm.models import ChangedContact, Guide, Purchase, PurchaseMove, TimelineEntry
+from bot.wecom.details import Member
 from tests.bot.crm.events import accept, error_of, event, purchase, rows, the
 from tests.factories import Make
 
@@ -64,6 +65,18 @@ def test_whoever_is_loaded_later_finds_the_order(session):
     assert (found.guide_id, found.store_id) == (guide.id, guide.store_id)
 
 
+def test_the_story_tells_of_a_move_with_the_names_people_use(session):
+    make = Make(session)
+    make.guide(make.store(code="S2", name="静安店"), userid="Li", name="李丽")
+    told = [move("x1", 1, guide="li", store="S2"), move("x2", 2, store="S9")]
+    accept(session, purchase(), *told)
+    query = select(TimelineEntry.text).where(TimelineEntry.kind == "purchase_moved")
+    assert session.scalars(query.order_by(TimelineEntry.occurred_at)).all() == [
+        "订单 O1 的归属改为：导购 李丽，门店 静安店",
+        "订单 O1 的归属改为：门店 S9",
+    ]
+
+
 def test_a_moves_buyer_is_looked_at_again(session, places):
     accept(session, purchase())
     buyer = the(session, Purchase).contact_id
@@ -84,3 +97,15 @@ def test_a_moves_buyer_is_looked_at_again(session, places):
 def test_a_malformed_move_is_refused_with_one_sentence(session, wrong, sentence):
     assert error_of(session, move("x1") | wrong) == sentence
     assert rows(session, PurchaseMove) == []
+
+
+def test_a_guide_whom_only_wecom_tells_of_gets_the_orders_that_came_before_her(session):
+    accept(session, purchase(guide="LiSi"), purchase("p2", "O2"))
+    session.execute(delete(ChangedContact))
+    member = Member("lisi", "李四", (), 0, (), "", 1)
+    assert directory.keep(session, [], [member]) == 1
+    guide = the(session, Guide)
+    owners = {one.order_no: one.guide_id for one in rows(session, Purchase)}
+    assert owners == {"O1": guide.id, "O2": None}
+    buyer = session.scalars(select(Purchase.contact_id).distinct()).one()
+    assert the(session, ChangedContact).contact_id == buyer

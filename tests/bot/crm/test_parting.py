@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import select, text
 
 from bot.crm import merge_desk, unmerging
 from bot.crm.models import AuditEntry, Contact, ContactIdentity, ContactMerge, Member, Purchase
+from bot.db import transaction
 from tests.bot.crm.events import (
     NOW,
     accept,
@@ -18,6 +21,7 @@ from tests.bot.crm.events import (
     rows,
     the,
 )
+from tests.locks import wait_for_a_lock
 
 CARD, MOBILE = {"member_no": "M1"}, {"mobile": "13800001234"}
 
@@ -121,3 +125,25 @@ def test_a_number_written_down_for_a_contact_that_was_merged_meanwhile_follows_i
     )
     accept(session, purchase("p3", "O3", who={"openid": "o1"}))
     assert {one.contact_id for one in rows(session, ContactIdentity)} == {made.kept}
+
+
+def test_an_order_that_waited_while_a_merge_was_undone_goes_to_the_right_one_of_the_two(sessions):
+    with transaction(sessions) as session:
+        accept(session, purchase("p1", "O1", who=CARD), purchase("p2", "O2", who=MOBILE))
+        accept(session, purchase("p3", "O3", who=CARD | MOBILE))
+        merge_id = the(session, ContactMerge).id
+    told = purchase("p4", "O4", who=MOBILE)
+
+    def tell():
+        with transaction(sessions) as late:
+            accept(late, told)
+
+    with transaction(sessions) as session:
+        unmerging.unmerge(session, merge_id, at=NOW)
+        teller = threading.Thread(target=tell)
+        teller.start()
+        # It has looked up whose number that is, and waits for the contact.
+        wait_for_a_lock(sessions)
+    teller.join()
+    with sessions() as session:
+        assert owner_of(session, "O4") == owner_of(session, "O2") != owner_of(session, "O1")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from itertools import permutations
+from random import Random
 
 import pytest
 from sqlalchemy import select
 
-from bot.crm.models import ContactMerge, Member, PointsChange
+from bot.crm.models import ContactMerge, Member, PointsChange, TimelineEntry
 from tests.bot.crm.events import accept, error_of, event, member, rows, the
+
+DAY = 24 * 60
+FIRST = date(2026, 10, 22)
 
 
 def points(id, delta, at=0, who=None, **given):
@@ -34,6 +39,77 @@ def test_spending_takes_the_lot_that_expires_first_whatever_comes_first(session)
             accept(session, one)
         assert left(session) == {"soon": 0, "late": 50, "never": 100}
         before.rollback()
+
+
+def test_points_that_expired_unsaid_do_not_pay_for_what_comes_later(session):
+    told = [
+        points("gone", 100, expires_on="2026-10-25"),
+        points("kept", 80, expires_on="2026-12-31"),
+        points("before", -30, 1),
+        points("after", -50, 29 * DAY),
+    ]
+    for order in permutations(told):
+        before = session.begin_nested()
+        for one in order:
+            accept(session, one)
+        assert left(session) == {"gone": 70, "kept": 30}
+        before.rollback()
+
+
+def test_a_lapse_that_is_told_takes_what_lapsed_and_nothing_else(session):
+    told = [
+        points("gone", 100, expires_on="2026-10-25"),
+        points("kept", 80, expires_on="2026-12-31"),
+        points("used", -30, 1),
+        points("lapse", -70, 29 * DAY, reason="积分过期"),
+    ]
+    for order in permutations(told):
+        before = session.begin_nested()
+        for one in order:
+            accept(session, one)
+        assert left(session) == {"gone": 0, "kept": 80}
+        before.rollback()
+
+
+def test_lots_agree_with_spending_them_one_by_one(session):
+    """The closed form against a till that takes each spending from the soonest lot that holds."""
+    random = Random(5)
+    for number in range(12):
+        who = {"member_no": f"R{number}"}
+        lots = {
+            f"w{number}-{place}": [random.randrange(1, 60), random.choice([None, 3, 9, 20])]
+            for place in range(4)
+        }
+        spent = [(random.randrange(1, 60), random.randrange(1, 26)) for _ in range(4)]
+        for id, (delta, days) in lots.items():
+            until = {} if days is None else {"expires_on": (FIRST + timedelta(days)).isoformat()}
+            accept(session, points(id, delta, 0, who, **until))
+        for place, (delta, days) in enumerate(spent):
+            accept(session, points(f"s{number}-{place}", -delta, days * DAY, who))
+        for delta, days in sorted(spent, key=lambda one: one[1]):
+            for id in sorted(lots, key=lambda one: (lots[one][1] or 99, one)):
+                if lots[id][1] is None or lots[id][1] >= days:
+                    used = min(delta, lots[id][0])
+                    lots[id][0] -= used
+                    delta -= used
+        found = left(session)
+        assert {id: found[id] for id in lots} == {id: kept for id, (kept, _) in lots.items()}
+
+
+def test_the_story_tells_of_points_won_used_and_lapsed(session):
+    accept(
+        session,
+        points("a", 1_200, reason="消费返利", expires_on="2026-12-31", balance=1_500),
+        points("b", -300, 1),
+        points("c", -200, 2, reason="积分过期"),
+        points("d", 0, 3, balance=9),
+    )
+    told = session.scalars(select(TimelineEntry.text).order_by(TimelineEntry.occurred_at)).all()
+    assert told == [
+        "获得 1,200 积分（消费返利），2026年12月31日到期，余额 1,500",
+        "使用 300 积分",
+        "过期 200 积分",
+    ]
 
 
 def test_more_spent_than_won_leaves_nothing_and_not_less(session):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,3 +122,30 @@ def test_the_till_refuses_what_it_cannot_report(
     with pytest.raises(UserError):
         till.buy(world.town, "wmLiLei", lines, store="SH001", who=who)
     assert world.town.letters() == []
+
+
+def test_a_sandbox_that_runs_for_months_forgets_old_calls_and_letters(world: World) -> None:
+    world.town.config = replace(world.town.config, kept_calls=3, kept_letters=2)
+    world.turn(callback_loss=1.0)
+    write(world, "丢了")
+    world.turn(callback_loss=0.0)
+    for number in range(5):
+        write(world, str(number))
+        world.receiver.wait_for(number + 1)
+        wait_until(lambda: not world.town.letters("queued"))
+    assert len(world.town.letters()) == 2
+    for number in range(5):
+        world.town.log_call(f"call{number}", 0)
+    assert [api for api, _ in world.town.calls()] == ["call2", "call3", "call4"]
+
+
+def test_a_letter_that_waits_is_not_forgotten_however_many_come_after_it(world: World) -> None:
+    world.town.config = replace(world.town.config, kept_letters=1)
+    world.turn(callback_delay=600.0)
+    write(world, "等")
+    world.turn(callback_delay=0.0)
+    for number in range(3):
+        write(world, str(number))
+        world.receiver.wait_for(number + 1)
+        wait_until(lambda: len(world.town.letters("queued")) == 1)
+    assert [one.state for one in world.town.letters()] == ["queued", "delivered"]

@@ -174,3 +174,25 @@ def test_priority_and_own_keys_come_back_only_where_they_were_written(session: S
         {"day": 1, "kind": "call", "title": "乙", "key": "second"},
     ]
     assert publishes(session, text.replace("key: second", "key: third")) == 1
+
+
+ASKING = """\
+tag_rules:
+  - {name: 新客中, tag: 价值/复购, when: {all: [{field: sop_active, op: "=", value: 新客}]}}
+"""
+
+
+def test_a_rule_or_an_audience_may_name_an_sop_that_stands_below_it(session: Session) -> None:
+    asked = '{all: [{field: sop_active, op: "=", value: 新客}]}'
+    first = f"{{name: 回访, trigger: {{kind: purchased}}, audience: {asked}, steps: [{GOOD}]}}"
+    second = f"{{name: 新客, trigger: {{kind: followed}}, steps: [{GOOD}]}}"
+    text = f"{HEAD}{ASKING}sops:\n  - {first}\n  - {second}\n"
+    assert publishes(session, text) == 2
+    before = dumped(session)
+    assert publishes(session, text) == 0
+    assert dumped(session) == before
+
+
+def test_an_sop_that_no_pack_and_no_database_has_is_still_refused(session: Session) -> None:
+    assert "没有“新客”这个SOP" in refusal(session, f"{HEAD}{ASKING}")
+    assert session.scalars(select(Sop)).all() == []
