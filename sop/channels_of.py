@@ -22,7 +22,6 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
@@ -67,12 +66,8 @@ def kind_of(steps: Iterable[SopStep], step: Any, day: date) -> ColumnElement[Any
 
 
 def kind_now(session: Session, step: SopStep, enrollment_id: int, day: date) -> str | None:
-    """What `kind_of` gives for one enrollment on `day`."""
-    one = select(
-        literal(step.key, Text).label("step_key"), literal(step.kind, Text).label("kind")
-    ).subquery("step")
-    asked = select(kind_of([step], one, day)).select_from(Enrollment).join(one, true())
-    kind: str | None = session.scalar(asked.where(Enrollment.id == enrollment_id))
+    """What `kind_of` gives for one enrollment on `day`, as things stand."""
+    kind: str | None = session.scalar(_of(enrollment_id, _resolved(step, day)))
     return kind
 
 
