@@ -160,7 +160,10 @@ def _trigger(entry: triggers.Trigger) -> dict[str, Any]:
 
 def _options(field: triggers.Field) -> list[dict[str, Any]]:
     if field.kind == "weekday":
-        return [{"key": str(place), "label": name} for place, name in enumerate(WEEKDAYS, start=1)]
+        return [
+            {"key": str(place), "label": f"周{name}"}
+            for place, name in enumerate(WEEKDAYS, start=1)
+        ]
     return [{"key": key, "label": label} for key, label in field.options.items()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from flask import request
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from bot.crm.models import Store
@@ -26,16 +26,16 @@ class Filters:
 
 def read(session: Session) -> Filters:
     """The filters of this request, in two statements; what does not exist is not chosen."""
-    stores = dict(_pairs(session, select(Store.id, Store.name).order_by(Store.name, Store.id)))
-    sops = dict(_pairs(session, select(Sop.id, Sop.name).order_by(Sop.name)))
+    stores = _named(session, select(Store.id, Store.name).order_by(Store.name, Store.id))
+    sops = _named(session, select(Sop.id, Sop.name).order_by(Sop.name))
     store_id, sop_id = _chosen("store", stores), _chosen("sop", sops)
     given = {"store": store_id, "sop": sop_id}
     kept = {key: value for key, value in given.items() if value is not None}
     return Filters(stores, sops, store_id, sop_id, kept)
 
 
-def _pairs(session: Session, query: object) -> list[tuple[int, str]]:
-    return [(row[0], row[1]) for row in session.execute(query)]  # type: ignore[call-overload]
+def _named(session: Session, query: Select[int, str]) -> dict[int, str]:
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _chosen(name: str, known: dict[int, str]) -> int | None:

@@ -31,6 +31,7 @@ GUIDE_WORDS = {
 TASK_WORDS: dict[str, str] = {
     TaskState.DONE: "已送达",
     TaskState.OPEN: "等导购确认",
+    TaskState.DEFERRED: "顺延等待",
     TaskState.SKIPPED: "没有送达",
     TaskState.EXPIRED: "过期没有发",
     TaskState.WITHDRAWN: "已撤回",

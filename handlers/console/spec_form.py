@@ -54,6 +54,8 @@ def check_audience(audience: Any, lookup: Lookup, *, at: str = "audience") -> No
 
     A part somebody has only begun to write is said to be a gap. Raises UserError.
     """
+    if at.count(".") > _DEEPEST:
+        raise UserError("条件嵌套得太深了", field="audience")
     if isinstance(audience, list):
         for place, term in enumerate(audience):
             check_audience(term, lookup, at=f"{at}.{place}")

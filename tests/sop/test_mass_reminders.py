@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bot.crm.models import Brand
 from bot.errors import UserError
 from bot.outbox import Outbox
 from sop import mass_reminders
@@ -33,7 +34,7 @@ def _reminders(session: Session) -> list[Any]:
 def test_there_are_never_more_than_three_reminders_in_a_day(
     session: Session, make: Make, plan: Plan
 ) -> None:
-    make.brand(quiet_hours="00:00-00:00")
+    session.get_one(Brand, 1).settings = {"quiet_hours": "03:10-03:20"}
     create(session, plan, make.guide())
     reminded_at = []
     for hours in range(48):

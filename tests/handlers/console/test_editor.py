@@ -109,6 +109,11 @@ def test_the_words_follow_what_is_typed(editor, people):
     told = editor.send("/console/sops/words", {"trigger": {"kind": "x"}, "audience": gap}).json
     assert told["audience_error"] == "「累计消费」还没有填"
     assert "trigger_error" in told
+    deep = ONE
+    for _ in range(300):
+        deep = {"all": [deep]}
+    told = editor.send("/console/sops/words", {"trigger": FOLLOWED, "audience": deep}).json
+    assert told["audience_error"] == "条件嵌套得太深了"
 
 
 def test_the_preview_shows_days_people_and_filled_words_and_leaves_nothing(editor, session, people):

@@ -9,14 +9,20 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from bot.clock import business_day
+from bot.clock import SHANGHAI, business_day
 from bot.crm.models import AuditEntry, Brand, Guide
 from bot.outbox import Outbox
 from sop.models import MassSend, Posting, PostingGuide, SopStep
 from tests.fixtures_db import counting
 from tests.sop.mass_plan import Plan
 
-ALL_DAY = {"touch_gap_days": 0, "quiet_hours": "00:00-00:00"}
+
+def quiet_far_from(now):
+    """Settings whose quiet hours are at the other end of the clock."""
+    begin, end = (
+        (now + timedelta(hours=hours)).astimezone(SHANGHAI).strftime("%H:%M") for hours in (11, 12)
+    )
+    return {"touch_gap_days": 0, "quiet_hours": f"{begin}-{end}"}
 
 
 class Board:
@@ -25,7 +31,7 @@ class Board:
     def __init__(self, bot, session, make):
         self.session, self.make = session, make
         self.day, self.now = business_day(bot.clock.now()), bot.clock.now()
-        session.get_one(Brand, 1).settings = ALL_DAY
+        session.get_one(Brand, 1).settings = quiet_far_from(self.now)
         self.plan = Plan(session, make)
         self.near, self.far = make.store(name="南京路店"), make.store(name="徐汇店")
         self.zhang = make.guide(self.near, name="张三")
@@ -185,7 +191,7 @@ def test_nobody_else_may_remind(viewer, stranger, editor, session, board):
 
 
 def test_in_quiet_hours_nobody_is_reminded(editor, session, board):
-    session.get_one(Brand, 1).settings = ALL_DAY | {"quiet_hours": "00:00-23:59"}
+    session.get_one(Brand, 1).settings = {"quiet_hours": "00:00-23:59"}
     session.commit()
     answer = editor.post(f"{board.path}/remind")
     assert answer.status_code == 400

@@ -82,7 +82,7 @@ export function moreInputs(step, catalog, at, changed) {
   const own = kindsOf(step, catalog);
   const days = [{ key: "", label: "每天都可以" }, { key: "true", label: "只在工作日" }];
   const coupons = [{ key: "", label: "不带" }, ...catalog.coupons.map((name) => ({ key: name, label: name }))];
-  const hasCoupon = step.coupon || (catalog.coupons.length && !own.some((one) => one.isForMany));
+  const hasCoupon = Boolean(step.coupon) || (catalog.coupons.length > 0 && !own.some((one) => one.isForMany));
   let gift = null;
   if (step.gift || own.some((one) => one.hasGift)) {
     gift = node("input", { class: "input", maxlength: 40, value: step.gift || "", placeholder: "可不填", autocomplete: "off", "aria-label": "到店礼" });
