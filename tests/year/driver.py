@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -139,26 +138,34 @@ class Driver:
     def _work(self, day: date) -> None:
         now = self.doors.wait_until(day, _WORK)
         self.doors.skip_answers()
-        with self.world.session() as session:
-            rows = looking.found(session, day - looking.RECENT)
+        self._say(day, now)
+        # What they said may have put others on the lists, or taken some off.
+        numbers = self._numbers(day)
         lists: dict[int, dict[str, list[Task]]] = defaultdict(lambda: defaultdict(list))
-        for task in self.planner.open_on(day):
-            if task.is_by_hand and task.guide is not None:
-                lists[task.guide][self._fate(task, day)].append(task)
-
-        def number(task: Task) -> int:
-            return int(rows[looking.key(self.planner, task)][1].number)
-
+        for task in self._by_hand(day):
+            assert task.guide is not None
+            lists[task.guide][self._fate(task, day)].append(task)
         lines: list[tuple[int, str]] = []
         for guide, fates in lists.items():
             for fate, words in _COMMANDS.items():
                 if fates[fate]:
-                    numbers = " ".join(str(number(task)) for task in fates[fate])
-                    lines.append((guide, words.format(numbers=numbers)))
-        self._say(day, now, lists, number)
+                    given = " ".join(str(numbers[task.number]) for task in fates[fate])
+                    lines.append((guide, words.format(numbers=given)))
         self.doors.write(lines)
         for fates in lists.values():
             self._do(fates, day)
+
+    def _by_hand(self, day: date) -> list[Task]:
+        return [task for task in self.planner.open_on(day) if task.is_by_hand]
+
+    def _numbers(self, day: date) -> dict[int, int]:
+        """What is written before each task on the guides' lists."""
+        with self.world.session() as session:
+            rows = looking.found(session, day - looking.RECENT)
+        return {
+            task.number: int(rows[looking.key(self.planner, task)][1].number)
+            for task in self._by_hand(day)
+        }
 
     def _fate(self, task: Task, day: date) -> str:
         dice = _dice(looking.key(self.planner, task), day) % 20
@@ -176,17 +183,18 @@ class Driver:
         for fate, tasks in fates.items():
             self.counts[fate] += len(tasks)
 
-    def _say(self, day: date, now: datetime, lists: Any, number: Callable[[Task], int]) -> None:
+    def _say(self, day: date, now: datetime) -> None:
         """What guides tell of their customers: booked, came, will not come, wants, refuses."""
         lines: list[tuple[int, str]] = []
         changed: dict[int, Person] = {}
-        for guide, fates in lists.items():
-            for task in (one for tasks in list(fates.values()) for one in tasks):
-                if task.kind == "invite" and _dice("book", task.number) % 2:
-                    lines.append((guide, self._book(task, guide, day, number(task))))
-                    changed[task.person.number] = task.person
-                elif task.step["title"] == "线索及时回应" and _dice("lead", task.number) % 5 == 0:
-                    lines += self._lose_lead(task, guide)
+        numbers = self._numbers(day)
+        for task in self._by_hand(day):
+            assert task.guide is not None
+            if task.kind == "invite" and _dice("book", task.number) % 2:
+                lines.append((task.guide, self._book(task, day, numbers[task.number])))
+                changed[task.person.number] = task.person
+            elif task.step["title"] == "线索及时回应" and _dice("lead", task.number) % 5 == 0:
+                lines += self._lose_lead(task, task.guide)
         for person, booked in self._booked(day):
             dice = _dice("kept", person.number, day) % 5
             if dice == 2 and person.guide is not None and booked.guide == person.guide:
@@ -206,7 +214,9 @@ class Driver:
             self.planner.refresh(list(changed.values()), now)
             self.counts["said"] += len(lines)
 
-    def _book(self, task: Task, guide: int, day: date, number: int) -> str:
+    def _book(self, task: Task, day: date, number: int) -> str:
+        assert task.guide is not None
+        guide = task.guide
         on = day + timedelta(days=1 + _dice("slot", task.number) % 9)
         store = self.town.guides[guide].store
         appointments.book(task.person, guide, datetime.combine(on, _SLOT), store)
@@ -237,7 +247,7 @@ class Driver:
                 self.town.guides[one.number].off.add(now.date() + timedelta(days=1))
                 lines.append((one.number, "休息 明天"))
             person = self.planner.book.people.get(one.number)
-            if one.kind == "rests" or person is None or person.guide is None:
+            if one.kind not in IN_CHAT - {"rests"} or person is None or person.guide is None:
                 continue
             if one.kind == "books":
                 if person.number not in changed:
