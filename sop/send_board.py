@@ -92,8 +92,9 @@ _BY_STORE = """
 """
 _BY_GUIDE = """
     WITH one AS ({mine})
-    SELECT g.id AS guide_id, g.name, one.state, one.people, one.got, one.error, one.reminded_at
-    FROM one JOIN guide AS g ON g.id = one.guide_id
+    SELECT g.id AS guide_id, g.name, st.name AS store_name, one.state, one.people,
+        one.got, one.error, one.reminded_at
+    FROM one JOIN guide AS g ON g.id = one.guide_id LEFT JOIN store AS st ON st.id = g.store_id
     WHERE {store}
     ORDER BY array_position(ARRAY['waiting', 'failed', 'ahead', 'confirmed'], one.state),
         g.name, g.id
@@ -162,6 +163,7 @@ class OfGuide:
 
     guide_id: int
     name: str
+    store_name: str | None
     state: str
     people: int
     got: int

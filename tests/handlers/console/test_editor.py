@@ -269,6 +269,8 @@ def test_markup_in_any_name_stays_text_on_every_page(editor, session, make, peop
         paths = (
             "/console/",
             "/console/sops/",
+            "/console/sends/",
+            "/console/appointments/",
             f"/console/sops/{number}",
             f"/console/sops/{number}/edit",
             "/console/contacts/",

@@ -124,9 +124,9 @@ def test_a_send_is_told_store_by_store_with_the_reasons(viewer, board):
     assert re.search(r"南京路店 1 / 2 1 – 3 / 9", told)
     assert re.search(r"徐汇店 0 / 1 – 1 0 / 2", told)
     assert "没有送达 客户已不是导购的好友，群发没有送达 1" in told
-    assert re.search(r"王五 没有发出 0 / 2 群发没有发出：余额不足", told)
+    assert re.search(r"王五 徐汇店 没有发出 0 / 2 群发没有发出：余额不足", told)
     # Who has not confirmed stands first.
-    assert told.index("李四 待确认") < told.index("张三 已确认")
+    assert told.index("李四 南京路店 待确认") < told.index("张三 南京路店 已确认")
 
 
 def test_one_store_shows_its_own_guides_only(viewer, board):
