@@ -16,7 +16,7 @@ from tests.year.model.planner import Planner
 DAYS = [
     first + timedelta(days=number)
     for first, days in (
-        (date(2028, 2, 28), 2),
+        (date(2028, 2, 29), 1),
         (date(2028, 8, 26), 1),
         (date(2029, 2, 13), 2),
     )
