@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     CompoundSelect,
     Date,
     DateTime,
+    Insert,
     Integer,
     Select,
     Text,
@@ -48,6 +50,9 @@ from tagging import conditions, scope
 
 # A step may have moved so far, and ends the night after its last day.
 _LONGER = missed.MOST_MOVED_DAYS + 1
+# Every event plans its customers, and putting a statement together costs more than running it for
+# one of them. A version's statements stay the same all day.
+_KEPT = 512
 
 
 def gather(
@@ -81,6 +86,13 @@ def recheck(
     rules: Rules,
 ) -> enrollment.Withdrawn:
     """Withdraw whom a due step would reach although audience or trigger no longer hold."""
+    which = _lost(version, day, rules)
+    return enrollment.Withdrawn(0, 0) if which is None else enrollment.withdraw(session, which, now)
+
+
+@lru_cache(maxsize=_KEPT)
+def _lost(version: Running, day: date, rules: Rules) -> Select[int, str] | None:
+    """Enrollments in `DUE` for which audience or trigger no longer hold, and the reason."""
     lost = [
         select(
             Enrollment.id.label("id"),
@@ -96,22 +108,27 @@ def recheck(
         )
     ]
     if not lost:
-        return enrollment.Withdrawn(0, 0)
+        return None
     # Where both are lost the first is told.
     each = union_all(*lost).subquery("each")
-    which: Select[int, str] = (
+    return (
         select(each.c.id, each.c.reason)
         .ext(distinct_on(each.c.id))
         .order_by(each.c.id, each.c.place)
     )
-    return enrollment.withdraw(session, which, now)
 
 
 def create(session: Session, version: Running, day: date, rules: Rules) -> int:
     """One waiting task in `NEW` for each enrollment and due step that has none yet."""
+    creation = _creation(version, day, rules)
+    return 0 if creation is None else writing.rows(session, creation)
+
+
+@lru_cache(maxsize=_KEPT)
+def _creation(version: Running, day: date, rules: Rules) -> Insert | None:
     steps = due_steps(version, day, rules)
     if not steps:
-        return 0
+        return None
     made = due_tasks.of(version, day, steps, rules, DUE)
     is_reached = made.c.resolved.is_not(None)
     found = select(
@@ -135,7 +152,7 @@ def create(session: Session, version: Running, day: date, rules: Rules) -> int:
         "enrollment_id step_key step_id contact_id kind carrier "
         "wanted_on due_on due_at expires_on is_fixed state state_reason ended_at why"
     )
-    return writing.rows(session, insert(NEW).from_select(columns.split(), found))
+    return insert(NEW).from_select(columns.split(), found)
 
 
 def _due(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Row, Select, exists, select
@@ -39,9 +40,12 @@ class Rules:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Running:
-    """One version with its SOP and its steps."""
+    """One version with its SOP and its steps.
+
+    Two that read the same are equal, so a statement put together for one serves the other.
+    """
 
     id: int
     sop_id: int
@@ -55,6 +59,19 @@ class Running:
     names: conditions.Lookup
     #: Its trigger finds people whom nobody follows any more.
     reaches_lost: bool = False
+
+    @cached_property
+    def _content(self) -> str:
+        columns = SopStep.__table__.columns.keys()
+        steps = [[getattr(step, name) for name in columns] for step in self.steps]
+        own = {name: value for name, value in vars(self).items() if name != "steps"}
+        return repr((own, steps))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Running) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
 
     @property
     def contact_steps(self) -> tuple[SopStep, ...]:
