@@ -78,6 +78,8 @@ class Visit:
     at: datetime
     store: int
     kind: str
+    #: Whether it is what became of an appointment.
+    is_expected: bool = False
 
 
 @dataclass
@@ -99,6 +101,8 @@ class Appointment:
     state: str = "invited"
     slot_at: datetime | None = None
     store: int | None = None
+    asked_at: datetime | None = None
+    arrived_on: date | None = None
 
 
 @dataclass

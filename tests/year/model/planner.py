@@ -80,6 +80,7 @@ class Planner:
         """What changed facts bring at once, for those whose they are."""
         self._score(people, now.date())
         for person in people:
+            appointments.come(person, now.date())
             leads.raise_due(person, now)
         self._plan(people, now.date(), now, is_night=False)
         whom = {person.number for person in people}
@@ -142,7 +143,7 @@ class Planner:
         self.caps.refuse(mine, day)
         self.caps.decide(mine, day, self.scores)
         self._issue(mine, day, now)
-        appointments.invite(mine, day)
+        appointments.invite(mine, day, now, lambda guide: self._guide(guide).store)
         if is_night:
             self._forget(day)
         self.waiting = [task for task in self.waiting if task.is_waiting]
