@@ -129,8 +129,9 @@ class Planner:
         if self.published_on is None:
             return
         whom = {person.number for person in people}
+        followed = [person for person in people if person.guide is not None]
         for sop in range(len(self.sops)):
-            self._enroll(sop, people, day)
+            self._enroll(sop, people if self._is_for_lost(sop) else followed, day)
         self._leave(whom)
         mine = [task for task in self.waiting if task.person.number in whom]
         self.caps.carry(mine, day)
@@ -164,8 +165,6 @@ class Planner:
         first = max(day - timedelta(days=CATCH_UP), self.published_on)
         last = day + timedelta(days=lead)
         for person in people:
-            if person.guide is None and not self._is_for_lost(sop):
-                continue
             for anchor, at, guide in self._anchors(sop, person, day).values():
                 key = (sop, person.number, anchor)
                 is_new = first <= anchor <= last and key not in self.enrollments
