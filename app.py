@@ -40,7 +40,7 @@ def build_bot(
     redis = None
     if redis_url:
         redis = Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=2)
-    tokens = TokenStore(sessions, settings.secret_key)
+    tokens = TokenStore(sessions, settings.secret_key, clock)
     gateway = Gateway(
         settings.wecom,
         tokens=tokens,

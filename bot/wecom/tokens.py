@@ -18,12 +18,13 @@ from typing import cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import ColumnElement, LargeBinary, String, func, select, text
+from sqlalchemy import ColumnElement, Interval, LargeBinary, String, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from bot import errors
+from bot.clock import Clock
 from bot.db import Base, transaction
 from bot.wecom.errcodes import error_for
 
@@ -93,10 +94,17 @@ class _Row:
 
 
 class TokenStore:
-    """The tokens of this installation. Safe to share between threads."""
+    """The tokens of this installation. Safe to share between threads.
 
-    def __init__(self, sessions: sessionmaker[Session], secret_key: str) -> None:
+    Time is the database's, plus what the sandbox's `clock` runs ahead of the real world: when the
+    sandbox lets a week pass, tokens have aged there and the allowance of fetches has come back.
+    """
+
+    def __init__(
+        self, sessions: sessionmaker[Session], secret_key: str, clock: Clock | None = None
+    ) -> None:
         self._sessions = sessions
+        self._clock = clock or Clock()
         # The key of the rows is derived, so that it is not the key that signs cookies.
         self._cipher = AESGCM(hashlib.sha256(b"wecom-token\0" + secret_key.encode()).digest())
         self._remembered: dict[TokenName, _Remembered] = {}
@@ -127,6 +135,9 @@ class TokenStore:
             if remembered is not None:
                 return remembered
             raise errors.WeComUnavailable("gettoken", None, "the token store does not answer")
+
+    def _now(self) -> ColumnElement[datetime]:
+        return func.clock_timestamp() + literal(self._clock.offset(), Interval)
 
     def _lock_of(self, name: TokenName) -> threading.Lock:
         with self._guard:
@@ -172,7 +183,7 @@ class TokenStore:
         self, session: Session, name: TokenName, fetch: Fetch, row: _Row
     ) -> Token | errors.WeComError:
         stored = session.scalars(select(WeComToken).where(*_is(name))).one()
-        now = cast(datetime, session.scalar(select(func.clock_timestamp())))
+        now = cast(datetime, session.scalar(select(self._now())))
         paid_at = max(stored.fetches_paid_at, now) + _FETCH_PAUSE
         if paid_at - now > _FETCH_BURST:
             return _not_again_yet(stored.last_errcode)
@@ -196,7 +207,7 @@ class TokenStore:
         return self._remember(name, token, float(life))
 
     def _read(self, session: Session, name: TokenName) -> _Row | None:
-        now = func.clock_timestamp()
+        now = self._now()
         found = session.execute(
             select(
                 WeComToken.ciphertext,
@@ -212,7 +223,7 @@ class TokenStore:
         return _Row(found.version, token, float(found.life), bool(found.is_due))
 
     def _create(self, session: Session, name: TokenName) -> _Row:
-        now = func.clock_timestamp()
+        now = self._now()
         session.execute(
             insert(WeComToken)
             .values(

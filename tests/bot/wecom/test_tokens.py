@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from bot import errors
+from bot.clock import Clock
 from bot.db import create_database_engine, create_sessions, transaction
 from bot.wecom.tokens import Token, TokenName, TokenStore, WeComToken
 
@@ -114,6 +115,15 @@ def test_after_45009_no_token_is_asked_for_until_the_block_ends(sessions):
     move_back(sessions, seconds=61)
     fetch.failure = None
     assert store.get(NAME, fetch).version == 1
+
+
+def test_a_sandbox_that_lets_weeks_pass_gets_a_token_each_time(sessions, tmp_path):
+    clock = Clock(tmp_path / "clock")
+    fetch, store = Fetcher(), TokenStore(sessions, "key", clock)
+    for week in range(1, 12):
+        token = store.get(NAME, fetch, refused=week - 1)
+        assert token.version == week
+        clock.advance(timedelta(days=7))
 
 
 def test_failing_fetches_are_rare_and_keep_their_reason(sessions):

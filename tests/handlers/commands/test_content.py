@@ -88,7 +88,7 @@ def test_a_clean_file_is_imported_and_leaves_no_rejects(daogou: Run, tmp_path: P
     assert [one.name for one in tmp_path.glob("*.csv")] == ["members.csv"]
     again = daogou("import", "members", str(file))
     assert (again.status, again.out) == (0, "导入 0 行，重复 2 行，拒绝 0 行。\n")
-    assert "（没有名字）" in daogou("explain", "M1").out.splitlines()[0]
+    assert "王女士" in daogou("explain", "M1").out.splitlines()[0]
 
 
 def test_refused_rows_are_counted_and_their_file_is_named(daogou: Run, tmp_path: Path) -> None:

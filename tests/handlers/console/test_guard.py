@@ -22,6 +22,8 @@ IDS = {
     "contact_id": 1,
     "lead_id": 1,
     "appointment_id": 1,
+    "step_id": 1,
+    "day": str(TODAY),
     "filename": "ground.css",
 }
 
