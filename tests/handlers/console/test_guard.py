@@ -23,6 +23,7 @@ IDS = {
     "lead_id": 1,
     "appointment_id": 1,
     "step_id": 1,
+    "posting_id": 1,
     "day": str(TODAY),
     "filename": "ground.css",
 }
