@@ -58,8 +58,11 @@ def test_a_limit_of_one_passes_once(limiter):
 
 def test_the_wait_is_long_enough_and_hardly_longer(limiter):
     limit = Limit("a", per=1, count=6, burst=1)
-    assert limiter.acquire([limit]) == 0.0
-    wait = limiter.acquire([limit])
+    wait = 0.0
+    # A call on a slow machine may come when its sixth of a second has gone by already.
+    while not wait:
+        wait = limiter.acquire([limit])
+    assert wait <= 1 / 5
     time.sleep(wait)
     assert limiter.acquire([limit]) == 0.0
 
