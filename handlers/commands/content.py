@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bot.crm import imports
-from bot.db import transaction
+from bot.db import transact
 from bot.errors import UserError
 from handlers import brand_pack
 from handlers.brand_pack import starter
@@ -41,8 +41,12 @@ def load_arguments(parser: argparse.ArgumentParser) -> None:
 def load(args: argparse.Namespace, office: Office) -> int:
     """`daogou load FILE.yaml`: all of it, or nothing."""
     text = starter.pack_text() if args.file == "starter" else read_text(args.file)
-    with transaction(office.bot.sessions) as session:
-        loaded = brand_pack.load(session, text, by="system:load", now=office.bot.clock.now())
+    now = office.bot.clock.now()
+    # A worker writes what WeCom called a tag while the pack writes the tag: one of the two waits.
+    loaded = transact(
+        office.bot.sessions,
+        lambda session: brand_pack.load(session, text, by="system:load", now=now),
+    )
     counts = "，".join(f"{_NAMES[section]} {count}" for section, count in loaded.counts.items())
     print(f"已载入：{counts}；新发布 SOP 版本 {loaded.published} 个。")
     for warning in loaded.warnings:

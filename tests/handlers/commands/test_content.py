@@ -6,10 +6,12 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.handlers.brand_pack.parts import publishes
@@ -52,6 +54,34 @@ def test_the_starter_pack_is_loaded_by_its_name_beside_what_is_there(
     assert "提醒" not in loaded.out
     assert yaml.safe_load(daogou("dump").out).items() >= yaml.safe_load(PACK).items()
     assert "新发布 SOP 版本 0 个" in daogou("load", "starter").out
+
+
+def test_a_load_that_meets_another_writer_in_a_ring_of_locks_is_done_again(
+    daogou: Run, tmp_path: Path, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "pack.yaml"
+    file.write_text(PACK, encoding="utf-8")
+    assert daogou("load", str(file)).status == 0
+    file.write_text(PACK.replace("星河珠宝", "星河").replace("南京路店", "南京东路店"), "utf-8")
+    # The other one never looks for a ring, so it is the load that is sent back.
+    session.execute(text("SET LOCAL deadlock_timeout = '1h'"))
+    session.execute(text("UPDATE store SET name = name"))
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(daogou, "load", str(file))
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not session.scalar(waits):
+            session.execute(text("SELECT pg_stat_clear_snapshot()"))
+            assert not loading.done(), loading.result()
+        session.execute(text("UPDATE brand SET name = name"))
+        session.commit()
+        assert loading.result(30).status == 0
+    assert "transaction repeated attempt=1" in caplog.text
+    assert {"星河", "南京东路店"} <= set(
+        session.scalars(text("SELECT name FROM brand UNION SELECT name FROM store"))
+    )
 
 
 def test_a_reader_who_has_seen_enough_is_no_failure(
