@@ -41,6 +41,18 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100
 
 
+def _one_or_span(one: Callable[[str, Any], Any], label: str, op: str, value: Any) -> Any:
+    """What `one` says of the value, or of both ends of a span, which must be in order."""
+    if op != "between":
+        return one(label, value)
+    if not isinstance(value, list) or len(value) != 2:
+        raise UserError(f"“{label}”的“between”要写成 [下限, 上限]。", field="value")
+    low, high = (one(label, end) for end in value)
+    if low > high:
+        raise UserError(f"“{label}”的下限 {low} 大于上限 {high}。", field="value")
+    return [low, high]
+
+
 @dataclass(frozen=True)
 class Number:
     """A whole number between two bounds, with its unit."""
@@ -53,14 +65,7 @@ class Number:
 
     def check(self, label: str, op: str, value: Any) -> Any:
         """The value, if it fits; raises `UserError` naming the field otherwise."""
-        if op != "between":
-            return self._one(label, value)
-        if not isinstance(value, list) or len(value) != 2:
-            raise UserError(f"“{label}”的“between”要写成 [下限, 上限]。", field="value")
-        low, high = (self._one(label, one) for one in value)
-        if low > high:
-            raise UserError(f"“{label}”的下限 {low} 大于上限 {high}。", field="value")
-        return [low, high]
+        return _one_or_span(self._one, label, op, value)
 
     def _one(self, label: str, value: Any) -> int:
         # True is an int to Python, not to people.
@@ -127,14 +132,7 @@ class Kilometers:
 
     def check(self, label: str, op: str, value: Any) -> Any:
         """The value, if it fits; raises `UserError` naming the field otherwise."""
-        if op != "between":
-            return self._one(label, value)
-        if not isinstance(value, list) or len(value) != 2:
-            raise UserError(f"“{label}”的“between”要写成 [下限, 上限]。", field="value")
-        low, high = (self._one(label, one) for one in value)
-        if low > high:
-            raise UserError(f"“{label}”的下限 {low} 大于上限 {high}。", field="value")
-        return [low, high]
+        return _one_or_span(self._one, label, op, value)
 
     def _one(self, label: str, value: Any) -> float:
         # Comparing first keeps "not a number" and the infinite ones out.

@@ -103,3 +103,19 @@ def address(app: Flask) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """An editor who has signed in; she met no error of a script and none of the policy."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if "Policy" in said.text else None)
+    page.goto(f"{address}/console/")
+    page.click("button[value=demo-editor]")
+    page.wait_for_url("**/console/")
+    yield page
+    context.close()
+    assert problems == []

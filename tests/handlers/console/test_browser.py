@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 from sqlalchemy import func, select
 
 from bot.clock import business_day
 from sop.models import Enrollment
 from tests.sop.plans import publish, spec
-
-
-@pytest.fixture
-def page(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if "Policy" in said.text else None)
-    page.goto(f"{address}/console/")
-    page.click("button[value=demo-editor]")
-    page.wait_for_url("**/console/")
-    yield page
-    context.close()
-    assert problems == []
 
 
 def test_a_plan_is_written_previewed_published_and_listed(bot, session, make, page, address):

@@ -17,21 +17,6 @@ PATHS = ("/console/leads/", "/console/appointments/", "/console/lost/")
 
 
 @pytest.fixture
-def page(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if "Policy" in said.text else None)
-    page.goto(f"{address}/console/")
-    page.click("button[value=demo-editor]")
-    page.wait_for_url("**/console/")
-    yield page
-    context.close()
-    assert problems == []
-
-
-@pytest.fixture
 def shop(bot, session, make):
     """A few people with leads, appointments and ends; the names are as long as names get."""
     now = bot.clock.now()
