@@ -8,11 +8,8 @@ from sqlalchemy import select
 from handlers.console import catalog
 from sop import versions
 from sop.models import SopVersion, VersionState
-from tests.handlers.console.test_browser import page
 from tests.sop.facts import coupon_template, template
 from tests.sop.plans import publish, spec, step
-
-__all__ = ["page"]
 
 TIERED = {"by": "tier", "S": "chat", "B": "none", "else": ["template_message", "sms"]}
 SAID = "按客户等级：S 私聊，B 不联系，其他 公众号消息，不行再短信"

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.handlers.console.test_browser import page
-
-__all__ = ["page"]
-
 FOCUSED = "document.activeElement.getAttribute('aria-label')"
 
 

@@ -17,9 +17,6 @@ from sop import specs, triggers, versions
 from sop.models import Reach, Sop, SopVersion, VersionState
 from tests.factories import NOON
 from tests.handlers.console.hand import Hand
-from tests.handlers.console.test_browser import page
-
-__all__ = ["page"]
 
 #: What no preset shows: triggers of its own, a nested `not`, delays, and inputs rarely used.
 _MORE = """

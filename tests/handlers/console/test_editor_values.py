@@ -6,9 +6,6 @@ from playwright.sync_api import expect
 
 from handlers.console import catalog
 from tagging.conditions import FIELDS
-from tests.handlers.console.test_browser import page
-
-__all__ = ["page"]
 
 
 def test_every_field_of_the_conditions_is_told_to_the_editor(session) -> None:
