@@ -104,6 +104,10 @@ class Receiver:
         self._bells.ring(item.lane)
         return Receipt.NEW if is_new else Receipt.SEEN
 
+    def close(self) -> None:
+        """End the writer's thread and connection; what comes afterwards goes to the spool."""
+        self._writer.close()
+
     def _start_drainer(self) -> None:
         with self._drainer_lock:
             if self._drainer is None or not self._drainer.is_alive():
@@ -196,6 +200,16 @@ class _Writer:
         self._pid = 0
         self._busy_since: float | None = None
         self._rest_until = 0.0
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Write what waits, then end; a fork's own writer is its own affair."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(PATIENCE_SECONDS)
 
     def write(self, item: _Item) -> bool:
         """Whether the item was new. Raises _Away, TimeoutError or what the database raised."""
@@ -205,6 +219,8 @@ class _Writer:
             raise _Away
         done: Future[bool] = Future()
         with self._changed:
+            if self._closed:
+                raise _Away
             if self._pid != os.getpid():
                 self._start()
             self._waiting.append((item, done))
@@ -222,14 +238,17 @@ class _Writer:
         self._pid = os.getpid()
         self._connection = None
         self._waiting = []
-        threading.Thread(target=self._run, name="inbox-writer", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         is_crowded = False
         while True:
             with self._changed:
-                while not self._waiting:
+                while not self._waiting and not self._closed:
                     self._changed.wait()
+                if not self._waiting:
+                    break
             if is_crowded:
                 time.sleep(_GATHER_SECONDS)
             with self._changed:
@@ -250,6 +269,7 @@ class _Writer:
                         done.set_exception(error)
             finally:
                 self._busy_since = None
+        self._close()
 
     def _write_batch(self, batch: list[tuple[_Item, Future[bool]]]) -> None:
         arrivals = [item for item, _ in batch if isinstance(item, Arrival)]

@@ -17,10 +17,17 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
+from tests.connections import connections
+
 
 def share_statements(engine: Engine) -> Engine:
-    """Let this engine use what the test process has compiled already; returns the engine."""
+    """Let this engine use what the test process has compiled already; returns the engine.
+
+    It takes connections which the engines of earlier tests have closed (`tests.connections`).
+    """
     engine.dialect.__class__ = _Dialect
+    database = engine.url.database or ""
+    engine.dialect.home = (database, connections.turn(database))  # type: ignore[attr-defined]
     engine.update_execution_options(compiled_cache=_statements)
     return engine
 
@@ -53,6 +60,15 @@ class _Dialect(PGDialect_psycopg):
     """Any two are one and the same key: `create_database_engine` makes all of them alike."""
 
     supports_statement_cache = True
+    #: The database, and the turn of its use in which the engine was made.
+    home: tuple[str, int]
+
+    def connect(self, *cargs: Any, **cparams: Any) -> Any:
+        connect = super().connect
+        return connections.open(*self.home, lambda: connect(*cargs, **cparams))
+
+    def do_close(self, dbapi_connection: Any) -> None:
+        connections.close(*self.home, dbapi_connection)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Dialect)

@@ -1,9 +1,10 @@
 """One migrated database for each test in turn: as empty as a new one, several times as quick.
 
 A copy of the template costs a tenth of a second of both cores, most tests fill a few rows. So the
-database of the last test is emptied and taken again, under a new name: a thread the last test left
-behind finds no database where it looks. Whatever else a test changed but rows (a table, a column,
-a setting, statistics) has the database thrown away.
+database of the last test is emptied and taken again, with the connections that rest
+(`tests.connections`). Where somebody else is still connected when a test ends, all are sent away
+and the database gets a new name: who was left behind finds no database where he looks. Whatever
+else a test changed but rows (a table, a column, a setting, statistics) has it thrown away.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from tests.connections import connections
+
 Admin = psycopg.Connection[TupleRow]
 Address = Callable[[str], str]
 
 _PATIENCE = 10.0
+# A connection that was closed takes the server a moment to notice.
+_LEAVING_SECONDS = 0.02
 # Index pages of deleted rows stay; a database is not used so often that they would be felt.
 _USES = 100
 # What a test may have changed besides the rows of tables: any new, changed or dropped row of these
@@ -34,7 +39,6 @@ _CATALOGS = {
     "pg_extension": "oid",
     "pg_index": "indexrelid",
     "pg_largeobject_metadata": "oid",
-    "pg_namespace": "oid",
     "pg_policy": "oid",
     "pg_proc": "oid",
     "pg_rewrite": "ev_class",
@@ -44,6 +48,8 @@ _CATALOGS = {
 }
 # PostgreSQL's own objects have lower numbers.
 _FIRST_OF_OURS = 16384
+# A connection that makes a temporary table leaves a place for such tables, as empty as it was.
+_LASTING = f"WHERE oid >= {_FIRST_OF_OURS} AND NOT nspname ~ '^pg_(toast_)?temp_'"
 _SETTINGS = (
     "SELECT count(*), 0 FROM pg_db_role_setting d JOIN pg_database b ON b.oid = d.setdatabase"
     " WHERE b.datname = current_database()"
@@ -65,6 +71,8 @@ class _Database:
     #: Its catalogs when it was handed out; anything else afterwards is a change.
     looks: list[TupleRow]
     uses: int = 0
+    #: Our own connection to it, while it keeps its name.
+    desk: Admin | None = None
 
 
 class Databases:
@@ -93,8 +101,37 @@ class Databases:
         return found.name
 
     def give_back(self, name: str) -> None:
-        """Everybody is sent away; the database is emptied for the next test, or dropped."""
+        """Everybody who is not at rest is sent away; the database is emptied, or dropped."""
         found = self._taken.pop(name)
+        if not self._are_alone(found):
+            self._send_away(found)
+        if found.uses < _USES and self._empty(found):
+            self._spare.append(found)
+        else:
+            self._leave(found)
+            self._run("DROP DATABASE {} WITH (FORCE)", found.name)
+
+    def close(self) -> None:
+        """Leave all databases; the server goes."""
+        for found in (*self._spare, *self._taken.values()):
+            self._leave(found)
+
+    def _are_alone(self, found: _Database) -> bool:
+        """Whether all who are connected rest (or are ourselves) and nobody can come back."""
+        resting = connections.end_turn(found.name)
+        if found.desk is not None:
+            resting.add(found.desk.info.backend_pid)
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+        while True:
+            here = {row[0] for row in self._admin.execute(query, (found.name,))}
+            if here == resting or time.monotonic() > deadline:
+                return here == resting
+            time.sleep(0.001)
+
+    def _send_away(self, found: _Database) -> None:
+        name = found.name
+        self._leave(found)
         # Nobody comes any more, so nobody is left after those who are here have gone.
         self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         self._admin.execute(
@@ -104,34 +141,39 @@ class Databases:
         found.name = self._new_name()
         self._run("ALTER DATABASE {} RENAME TO {}", name, found.name)
         self._run("ALTER DATABASE {} ALLOW_CONNECTIONS true", found.name)
-        if found.uses < _USES and self._empty(found):
-            # Its own way out takes the server a moment, and a rename waits long for anybody.
-            self._await_nobody(found.name)
-            self._spare.append(found)
-        else:
-            self._run("DROP DATABASE {} WITH (FORCE)", found.name)
+
+    def _leave(self, found: _Database) -> None:
+        connections.forget(found.name)
+        if found.desk is not None:
+            found.desk.close()
+            found.desk = None
+
+    def _desk(self, found: _Database) -> Admin:
+        if found.desk is None:
+            found.desk = psycopg.connect(self._address(found.name), autocommit=True)
+            # Keys and triggers need not be asked: everything goes.
+            found.desk.execute("SET session_replication_role = replica")
+        return found.desk
 
     def _empty(self, found: _Database) -> bool:
         """Empty every table and restart every count; False: more than rows was changed."""
-        with psycopg.connect(self._address(found.name), autocommit=True) as connection:
-            if self._look(connection) != found.looks:
-                return False
-            filled = [row[0] for row in connection.execute(_FILLED) if row[0] not in self._kept]
-            # Keys and triggers need not be asked: everything goes.
-            connection.execute("SET session_replication_role = replica")
-            with connection.pipeline():
-                for table in filled:
-                    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-                for (sequence,) in connection.execute(_COUNTED).fetchall():
-                    connection.execute("SELECT setval(%s::regclass, 1, false)", (sequence,))
-            if filled:
-                # Gone from the file too: the next test's rows lie in the order it wrote them.
-                names = sql.SQL(", ").join(map(sql.Identifier, filled))
-                connection.execute(sql.SQL("VACUUM {}").format(names))
-                # A table that is known to be empty gets other plans than one nothing is known of.
-                connection.execute(_FORGET, (list(self._kept),))
-                found.looks = self._look(connection)
-            return not connection.execute(_FILLED + " OFFSET %s", (len(self._kept),)).fetchall()
+        desk = self._desk(found)
+        if self._look(desk) != found.looks:
+            return False
+        filled = [row[0] for row in desk.execute(_FILLED) if row[0] not in self._kept]
+        with desk.pipeline():
+            for table in filled:
+                desk.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            for (sequence,) in desk.execute(_COUNTED).fetchall():
+                desk.execute("SELECT setval(%s::regclass, 1, false)", (sequence,))
+        if filled:
+            # Gone from the file too: the next test's rows lie in the order it wrote them.
+            names = sql.SQL(", ").join(map(sql.Identifier, filled))
+            desk.execute(sql.SQL("VACUUM {}").format(names))
+            # A table that is known to be empty gets other plans than one nothing is known of.
+            desk.execute(_FORGET, (list(self._kept),))
+            found.looks = self._look(desk)
+        return not desk.execute(_FILLED + " OFFSET %s", (len(self._kept),)).fetchall()
 
     def _look(self, connection: Admin) -> list[TupleRow]:
         count = "SELECT count(*), max(xmin::text::bigint) FROM {}"
@@ -140,6 +182,7 @@ class Databases:
                 f"{count.format(one)} WHERE {owner} >= {_FIRST_OF_OURS}"
                 for one, owner in _CATALOGS.items()
             ),
+            f"{count.format('pg_namespace')} {_LASTING}",
             *(count.format(one) for one in self._kept),
             _SETTINGS,
         ]

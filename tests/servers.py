@@ -79,8 +79,12 @@ def _admin(servers: Servers) -> Iterator[psycopg.Connection[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="session")
-def databases(servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]) -> Databases:
-    return Databases(_admin, lambda name: named(servers, name), _TEMPLATE)
+def databases(
+    servers: Servers, _admin: psycopg.Connection[tuple[object, ...]]
+) -> Iterator[Databases]:
+    found = Databases(_admin, lambda name: named(servers, name), _TEMPLATE)
+    yield found
+    found.close()
 
 
 @pytest.fixture

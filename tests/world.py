@@ -140,6 +140,8 @@ class World:
         self._server.shutdown()
         self._thread.join(5)
         self._server.server_close()
+        if "receiver" in self.app.extensions:
+            self.app.extensions["receiver"].close()
         self.bot.gateway.close()
         for carrier in self.bot.carriers.values():
             carrier.close()

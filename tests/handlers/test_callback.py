@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -36,8 +37,11 @@ def app_of(bot: Bot) -> Flask:
 
 
 @pytest.fixture
-def app(bot: Bot) -> Flask:
-    return app_of(bot)
+def app(bot: Bot) -> Iterator[Flask]:
+    app = app_of(bot)
+    yield app
+    if "receiver" in app.extensions:
+        app.extensions["receiver"].close()
 
 
 @pytest.fixture
@@ -175,6 +179,21 @@ def test_without_postgresql_the_message_goes_to_disk_and_later_into_the_inbox(bo
 
     assert drain(bot) == 2
     assert (rows(bot), receiving.spool_of(bot).size()) == (2, 0)
+
+
+def test_what_comes_after_the_receiver_was_closed_is_kept_on_disk(app, client, bot):
+    assert post(client, letters.sealed(letters.removed("wm1"))) == 200
+    before = _writers()
+    app.extensions["receiver"].close()
+
+    assert len(_writers()) == len(before) - 1
+    assert post(client, letters.sealed(letters.removed("wm2"))) == 200
+    assert rows(bot) == 1
+    until(lambda: rows(bot) == 2)
+
+
+def _writers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "inbox-writer"]
 
 
 def test_a_message_in_the_spool_and_in_the_inbox_is_one_message(bot, client):

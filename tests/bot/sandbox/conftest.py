@@ -78,7 +78,7 @@ class Receiver:
         """What came, parsed."""
         return [callback.parse(letter) for letter in self.letters]
 
-    def wait_for(self, count: int, seconds: float = 5.0) -> list[Any]:
+    def wait_for(self, count: int, seconds: float = 20.0) -> list[Any]:
         """The events, once at least `count` letters came."""
         wait_until(lambda: len(self.letters) >= count, seconds)
         return self.events()
@@ -169,8 +169,8 @@ class World:
         self.http.close()
 
 
-def wait_until(ready: Callable[[], Any], seconds: float = 5.0) -> None:
-    """Until `ready()` is true; fails after `seconds`."""
+def wait_until(ready: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Until `ready()` is true; fails after `seconds`, which only a machine out of breath needs."""
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "it did not happen in time"
