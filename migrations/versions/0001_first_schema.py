@@ -1248,6 +1248,8 @@ def upgrade() -> None:
             "history", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False
         ),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("code_tagged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tags_marked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["channel_code_id"],
             ["channel_code.id"],
