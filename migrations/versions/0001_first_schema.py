@@ -2029,6 +2029,7 @@ def upgrade() -> None:
         sa.Column("category", sa.Text(), nullable=True),
         sa.Column("quantity", sa.Integer(), server_default="1", nullable=False),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("is_returned", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["purchase_id"],
             ["purchase.id"],
