@@ -206,7 +206,7 @@ def test_who_is_lost_is_written_to_by_machine_only(session, make, words):
     [
         ("fax", "没有「fax」这种方式"),
         ([], "不能是空的"),
-        (["sms", "mass_message"], "由导购来做"),
+        (["chat", "sms"], "由导购来做"),
         (["sms", "sms"], "写了两次"),
         ({"by": "mood", "else": "chat"}, "by: tier 或 store_tier"),
         ({"by": "tier", "S": "chat"}, "要写 else"),
