@@ -103,7 +103,8 @@ _FACTS = text(
         ORDER BY purchased_on DESC, id DESC LIMIT 1
     ) bought ON true
     LEFT JOIN LATERAL (
-        SELECT name, category FROM purchase_line WHERE :line AND purchase_id = bought.id
+        SELECT name, category FROM purchase_line
+        WHERE :line AND purchase_id = bought.id AND NOT is_returned
         ORDER BY amount_fen DESC, line_no LIMIT 1
     ) line ON true
     LEFT JOIN brand_price price ON price.name = '金价' AND price.day = :day

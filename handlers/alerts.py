@@ -56,7 +56,8 @@ _FACTS = text(
         ORDER BY p.purchased_on DESC, p.id DESC LIMIT 1
     ) bought ON true
     LEFT JOIN LATERAL (
-        SELECT l.name FROM purchase_line l WHERE l.purchase_id = bought.id
+        SELECT l.name FROM purchase_line l
+        WHERE l.purchase_id = bought.id AND NOT l.is_returned
         ORDER BY l.amount_fen DESC, l.line_no LIMIT 1
     ) line ON true
     CROSS JOIN LATERAL (

@@ -23,7 +23,7 @@ from bot.embedded import schema_version
 from bot.errors import WeComError, WeComUnavailable
 from bot.wecom.errcodes import next_step
 from content_library.models import WelcomeMessage
-from handlers import web
+from handlers import plan_needs, web
 from sop.models import SopStep, SopVersion, VersionState
 
 # Step kind -> who sends it, and what people call it.
@@ -298,6 +298,17 @@ def _unsendable(bot: Bot) -> list[str]:
     return [label for kind, label in absent.items() if kind in kinds]
 
 
+def _plan_needs(bot: Bot) -> Finding:
+    """What published SOPs send and nobody has filled in: templates, signatures, the survey."""
+    name = "SOP 的内容"
+    with bot.sessions() as session:
+        needs = plan_needs.missing(session, may_be_samples=bot.settings.sandbox)
+    if not needs:
+        return Finding(name, "ok", "已发布的 SOP 用到的模板和网址都已填好")
+    found = "；".join(said for said, _ in needs)
+    return Finding(name, "warn", found, "；".join(dict.fromkeys(step for _, step in needs)))
+
+
 def _workdays(bot: Bot) -> Finding:
     with bot.sessions() as session:
         year = workdays.unpublished(session, business_day(bot.clock.now()))
@@ -366,6 +377,7 @@ _RECORDS: dict[str, Callable[[Bot], Finding]] = {
     "手机号密钥": mobile_key,
     "内容": _content,
     "短信与公众号": _carriers,
+    "SOP 的内容": _plan_needs,
     "工作日": _workdays,
     "暂停的接口": pauses,
     "失败的消息": _letters,

@@ -12,7 +12,7 @@ from bot.clock import business_day
 from bot.crm import changes
 from bot.db import transaction
 from sop import appointments, enrollment, leads, planning, turn
-from tagging import rules, scores, tags
+from tagging import beginnings, rules, scores, tags
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ def refresh_changed(bot: Bot, *, most: int = BATCH) -> int:
         ids = changes.take(session, most)
         if not ids:
             return 0
+        # Of an add whose callback was lost nobody else thinks.
+        beginnings.give_code_tags(session, ids)
+        beginnings.mark_for_new_guides(session, ids)
         scores.refresh(session, day, ids)
         rules.apply(session, day, ids)
         appointments.arrive_by_visits(session, day, ids)

@@ -220,6 +220,8 @@ def arrive(session: Session, appointment_id: int, *, at: datetime, by: str) -> S
         row.state, row.arrived_at, row.updated_at = AppointmentState.ARRIVED.value, at, at
         come(session, row.contact_id, row.store_id, at=at, appointment_id=row.id)
         _tell(session, row, "到店了", at, "arrived", by)
+        # Also where the till told of the visit before: what the time was booked for is over.
+        changes.mark(session, [row.contact_id])
     return slots.one(session, row.id)
 
 

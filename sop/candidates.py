@@ -33,13 +33,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.clock import at
 from bot.crm.models import Contact
 from sop import (
-    channels_of,
     due_tasks,
     enrollment,
     missed,
     run_tables,
     step_kinds,
     triggers,
+    unreached,
     writing,
 )
 from sop.due_tasks import DueStep, due_steps
@@ -144,7 +144,7 @@ def _creation(version: Running, day: date, rules: Rules) -> Insert | None:
         made.c.due_on + made.c.grace,
         literal(triggers.of(version.trigger).is_fixed, Boolean),
         case((is_reached, TaskState.DEFERRED.value), else_=TaskState.EXPIRED.value),
-        case((~is_reached, channels_of.NOTHING_REACHES), else_=null()),
+        case((~is_reached, unreached.words([one.step for one in steps], made, day)), else_=null()),
         case((~is_reached, literal(at(day, 0), DateTime(timezone=True))), else_=null()),
         made.c.why,
     ).where(made.c.resolved.is_distinct_from(step_kinds.NO_TASK))

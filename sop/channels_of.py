@@ -39,7 +39,6 @@ from sop.models import Enrollment, SopStep
 from sop.step_kinds import BY, CARRIERS, MACHINE_KINDS, NO_TASK
 from tagging.models import ContactScore
 
-NOTHING_REACHES = "没有可用的联系方式"
 _UNRATED = "未评"
 #: 「客户等级 S，发短信」: how she is reached, after what decided it.
 HOW: dict[str, str] = {
@@ -73,17 +72,17 @@ def kind_now(session: Session, step: SopStep, enrollment_id: int, day: date) -> 
 
 def case_of(steps: Iterable[SopStep], step: Any) -> ColumnElement[Any]:
     """ "客户等级 S" for steps that ask for it, else NULL."""
-    asked = [
+    told = [
         (
             step.c.step_key == one.key,
             literal(f"{BY[one.channels['by']]} ", Text).op("||")(
-                func.coalesce(_asked(one.channels["by"]), literal(_UNRATED, Text))
+                func.coalesce(asked(one.channels["by"]), literal(_UNRATED, Text))
             ),
         )
         for one in steps
         if one.channels is not None and one.channels["by"] is not None
     ]
-    return case(*asked, else_=cast(null(), Text)) if asked else cast(null(), Text)
+    return case(*told, else_=cast(null(), Text)) if told else cast(null(), Text)
 
 
 def carrier_of(kind: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -108,7 +107,7 @@ def next_kind(
         return None
     by, chain = one.channels["by"], one.channels["else"]
     if by is not None:
-        value = session.scalar(_of(enrollment_id, _asked(by)))
+        value = session.scalar(_of(enrollment_id, asked(by)))
         chain = one.channels["cases"].get(value, chain)
     if kind not in chain:
         return None
@@ -130,7 +129,7 @@ def _resolved(one: SopStep, day: date) -> ColumnElement[Any]:
     by = one.channels["by"]
     if by is None:
         return rest
-    value = _asked(by)
+    value = asked(by)
     cases = one.channels["cases"].items()
     return case(*((value == name, _chain(chain, day)) for name, chain in cases), else_=rest)
 
@@ -142,7 +141,7 @@ def _chain(kinds: Sequence[str], day: date) -> ColumnElement[Any]:
         return _first(kinds, day)
     if kinds[0] not in MACHINE_KINDS:
         return literal(kinds[0], Text)
-    return case((_has_address(kinds[0]), literal(kinds[0], Text)), else_=cast(null(), Text))
+    return case((has_address(kinds[0]), literal(kinds[0], Text)), else_=cast(null(), Text))
 
 
 def _first(kinds: Sequence[str], day: date) -> ColumnElement[Any]:
@@ -154,40 +153,39 @@ def _first(kinds: Sequence[str], day: date) -> ColumnElement[Any]:
 
 def _reaches(kind: str, day: date) -> ColumnElement[bool]:
     who = Enrollment.contact_id
-    wanted = [_has_address(kind), ~opt_outs.refused_clause(who, literal(kind, Text))]
+    wanted = [has_address(kind), ~opt_outs.refused_clause(who, literal(kind, Text))]
     if kind in MACHINE_KINDS:
         wanted.append(~channel_misses.missed_clause(who, kind, day))
     return and_(*wanted)
 
 
-def _has_address(kind: str) -> ColumnElement[bool]:
-    who = Enrollment.contact_id
+def has_address(kind: str, who: Any = Enrollment.contact_id) -> ColumnElement[bool]:
+    """Whether this kind has somewhere to go, in SQL: a number, an openid, or a guide."""
     if kind == "sms":
-        address = select(Member.contact_id).where(
-            Member.contact_id == who, Member.mobile_sealed.is_not(None)
-        )
-    elif kind == "template_message":
-        address = select(ContactIdentity.id).where(
-            ContactIdentity.contact_id == who, ContactIdentity.kind == IdentityKind.OPENID
-        )
-    else:
-        address = select(Contact.id).where(Contact.id == who, Contact.guide_id.is_not(None))
-    return address.correlate(Enrollment).exists()
+        is_hers = Member.contact_id == who
+        address = select(Member.contact_id).where(is_hers, Member.mobile_sealed.is_not(None))
+        return address.correlate_except(Member).exists()
+    if kind == "template_message":
+        known = ContactIdentity
+        openid = select(known.id).where(known.contact_id == who, known.kind == IdentityKind.OPENID)
+        return openid.correlate_except(known).exists()
+    guide = select(Contact.id).where(Contact.id == who, Contact.guide_id.is_not(None))
+    return guide.correlate_except(Contact).exists()
 
 
-def _asked(by: str) -> ColumnElement[Any]:
+def asked(by: str, who: Any = Enrollment.contact_id) -> ColumnElement[Any]:
     """The customer's tier, or that of her responsible guide's store."""
     if by == "tier":
-        query: Any = select(ContactScore.tier).where(
-            ContactScore.contact_id == Enrollment.contact_id
-        )
+        query: Any = select(ContactScore.tier).where(ContactScore.contact_id == who)
+        query = query.correlate_except(ContactScore)
     else:
         query = (
             select(Store.tier)
             .select_from(Contact)
             .join(Guide, Guide.id == Contact.guide_id)
             .join(Store, Store.id == Guide.store_id)
-            .where(Contact.id == Enrollment.contact_id)
+            .where(Contact.id == who)
+            .correlate_except(Contact, Guide, Store)
         )
-    value: ColumnElement[Any] = query.correlate(Enrollment).scalar_subquery()
+    value: ColumnElement[Any] = query.scalar_subquery()
     return value

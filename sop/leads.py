@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm import brand
+from bot.crm import brand, changes
 from bot.errors import UserError
 from content_library import words
 from sop import lead_assignment, lead_signals, lead_views, writing
@@ -263,6 +263,8 @@ def _said(
     heard_by: int | None,
 ) -> int | None:
     settings, day = brand.settings(session), business_day(now)
+    # Triggers read leads. Marked before a lead is locked, for the refresher goes the same way.
+    changes.mark(session, [contact_id])
     is_new = lead_signals.record_saying(
         session, contact_id, behavior, line, day, now, settings, dedupe_key=dedupe_key
     )
@@ -296,6 +298,11 @@ def _end(
     now: datetime,
     guide_id: int | None,
 ) -> LeadView:
+    is_end = state != LeadState.TOUCHED
+    if is_end:
+        # What was planned for the lead is looked at again. Marked before the lead is locked.
+        whose = text("SELECT contact_id FROM lead WHERE id = :id")
+        changes.mark(session, session.scalars(whose, {"id": lead_id}).all())
     locked = text("SELECT state, guide_id FROM lead WHERE id = :id FOR UPDATE")
     row = session.execute(locked, {"id": lead_id}).one_or_none()
     if row is None or (guide_id is not None and row.guide_id != guide_id):
@@ -304,7 +311,6 @@ def _end(
         return lead_views.view(session, lead_id)
     if row.state not in (LeadState.OPEN, LeadState.ASSIGNED, LeadState.TOUCHED):
         raise UserError("这条线索已经结束了。")
-    is_end = state != LeadState.TOUCHED
     update = f"""
         UPDATE lead v SET state = :state, outcome = :outcome,
             {"ended_at" if is_end else "touched_at"} = :now

@@ -7,6 +7,7 @@ way it goes; what a day could not send waits for the next night like any task th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -25,13 +26,13 @@ from content_library.models import ChannelTemplate
 from sop import send_results
 from sop.mass_sends import closes
 from sop.quiet import QuietHours
+from sop.unreached import NO_ADDRESS, NOTHING_REACHES
 
 #: The kinds of calls made here. A task's own kind names its call, and must be one of these.
 KINDS = tuple(Channel)
 #: When a message leaves whose step says no time.
 USUAL_TIME = time(10)
 _CHUNK = 2000
-_NO_ADDRESS = "没有可用的联系方式"
 _NO_TEMPLATE = "没有可用的模板"
 
 _WAITING = """
@@ -206,14 +207,14 @@ def _ready(
     found = session.execute(_ADDRESSES, {"contact_ids": sorted({row.contact_id for row in rows})})
     addresses = {row.contact_id: row for row in found}
     ready: list[_Ready] = []
-    lost: dict[str, list[int]] = {_NO_TEMPLATE: [], _NO_ADDRESS: []}
+    lost: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         address = addresses[row.contact_id]
         is_sms = row.kind == Channel.SMS
         if row.id not in filled:
             lost[_NO_TEMPLATE].append(row.id)
         elif (address.mobile_sealed if is_sms else address.openid) is None:
-            lost[_NO_ADDRESS].append(row.id)
+            lost[f"{NOTHING_REACHES}：{NO_ADDRESS[row.kind]}"].append(row.id)
         else:
             one = _Ready(
                 row, templates[row.id], filled[row.id], address.mobile_sealed, address.openid

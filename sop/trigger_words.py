@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 from bot.errors import UserError
 from sop.anchors import RISK_LABELS, WEEKDAYS, Params
 from sop.lead_signals import BEHAVIORS
 
+# A festival that is called by its date: 520, 1111.
+_NUMBER_NAME = re.compile(r"([1-9]|1[0-2])([0-3][0-9])")
 EACH = {"day": "每天", "week": "每周", "month": "每月"}
 
 
 def bought_sentence(params: Params) -> str:
     """HQ reads: 「在门店 S001 购买对戒，实付不少于 ¥5,000」."""
-    words = f"购买{params.get('category') or '任意商品'}"
+    words = f"购买{params['category']}" if params.get("category") else "消费"
     if params.get("store") is not None:
         words = f"在门店 {params['store']} {words}"
     if params.get("min_fen") is not None:
@@ -21,10 +24,30 @@ def bought_sentence(params: Params) -> str:
     return words
 
 
+def bought_again_sentence(params: Params) -> str:
+    """HQ reads: 「购买对戒满周年（第 1、3 年）」."""
+    return f"购买{params.get('category') or ''}满周年{years(params)}"
+
+
 def day_label(params: Params) -> str:
     """HQ reads: 「11月11日」."""
-    on = date.fromisoformat(params["on"])
-    return f"{on.month}月{on.day}日"
+    return _spoken(date.fromisoformat(params["on"]), with_year=False)
+
+
+def day_sentence(params: Params) -> str:
+    """HQ reads: 「2026年11月11日当天」."""
+    return f"{_spoken(date.fromisoformat(params['on']))}当天"
+
+
+def festival_sentence(params: Params) -> str:
+    """HQ reads: 「七夕当天」; 「5月20日（520）当天」 where the name is the date."""
+    name = str(params["name"])
+    found = _NUMBER_NAME.fullmatch(name)
+    return f"{found[1]}月{found[2]}日（{name}）当天" if found else f"{name}当天"
+
+
+def _spoken(on: date, *, with_year: bool = True) -> str:
+    return f"{on.year}年{on.month}月{on.day}日" if with_year else f"{on.month}月{on.day}日"
 
 
 def _yuan(params: Params) -> str:
@@ -38,10 +61,10 @@ def years(params: Params) -> str:
 
 
 def cart_sentence(params: Params) -> str:
-    """HQ reads: 「加购对戒，还没有买」."""
-    words = f"加购{params.get('category') or '商品'}，还没有买"
+    """HQ reads: 「加购对戒后还没有买，购物车不少于 ¥5,000」."""
+    words = f"加购{params.get('category') or ''}后还没有买"
     if params.get("min_fen") is not None:
-        words += f"，不少于 {_yuan(params)}"
+        words += f"，购物车不少于 {_yuan(params)}"
     return words
 
 
@@ -51,16 +74,16 @@ def coupon(params: Params) -> str:
 
 
 def points(params: Params) -> str:
-    """HQ reads: 「积分（不少于 500 分）」."""
+    """HQ reads: 「不少于 500 分的积分」."""
     least = params.get("min_points")
-    return f"积分（不少于 {least} 分）" if least else "积分"
+    return f"不少于 {least} 分的积分" if least else "积分"
 
 
 def visit_sentence(params: Params) -> str:
     """HQ reads: 「客户到访门店 S001（活动）」."""
-    where = f"门店 {params['store']}" if params.get("store") else "门店"
+    where = f"到访门店 {params['store']}" if params.get("store") else "到店"
     kind = f"（{params['visit_kind']}）" if params.get("visit_kind") else ""
-    return f"客户到访{where}{kind}"
+    return f"客户{where}{kind}"
 
 
 def lead_sentence(params: Params) -> str:
@@ -77,16 +100,16 @@ def risk_sentence(params: Params) -> str:
 
 
 def every_sentence(params: Params) -> str:
-    """HQ reads: 「每周三，2026-11-01 起」."""
+    """HQ reads: 「每周三，2026年11月1日起」."""
     words = EACH[params["each"]]
     if params["each"] == "week":
         words += WEEKDAYS[params["weekday"] - 1]
     if params["each"] == "month":
         words += f" {params['month_day']} 日"
     if params.get("from"):
-        words += f"，{params['from']} 起"
+        words += f"，{_spoken(date.fromisoformat(params['from']))}起"
     if params.get("until"):
-        words += f"，到 {params['until']} 为止"
+        words += f"，到 {_spoken(date.fromisoformat(params['until']))}为止"
     return words
 
 

@@ -24,7 +24,7 @@ from tagging import churn, lifecycle, tier
 from tagging.models import ContactScore, ScoreBasis
 
 #: Another number with every change of what a score row says: everybody is counted anew then.
-COUNTING = 2
+COUNTING = 3
 _SLICES = 30
 _NAME = "to_count"
 #: The list of one night, a table of its transaction.

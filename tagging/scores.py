@@ -2,10 +2,11 @@
 
 Amounts are net: refunds are taken off, and an order of which nothing is left (given back whole, or
 for free) does not count, neither as a purchase nor with its categories. A partial refund lowers
-the order, not a category. The same statements count those whom the night has to look at again
-(`tagging.recount`) and a few contacts after an event. A row is written only where something
-changed, and then once: totals and stage stand in seven indexes, so every further write of a row
-would cost as much as the first.
+the order; a category goes with the last of its goods that came back (`bot.crm.returns`), and a
+refund that names no goods takes none. The same statements count those whom the night has to look
+at again (`tagging.recount`) and a few contacts after an event. A row is written only where
+something changed, and then once: totals and stage stand in seven indexes, so every further write
+of a row would cost as much as the first.
 """
 
 from __future__ import annotations
@@ -266,6 +267,7 @@ def _categories(whom: Whom) -> CTE:
             _NET_FEN > 0,
             PurchaseLine.category.is_not(None),
             PurchaseLine.category != "",
+            ~PurchaseLine.is_returned,
             whom(Purchase.contact_id),
         )
         .group_by(Purchase.contact_id, PurchaseLine.category)

@@ -28,7 +28,7 @@ _TOTALS = text(
         FROM (
             SELECT p.contact_id, l.category, sum(l.amount_fen) AS fen
             FROM purchase AS p JOIN purchase_line AS l ON l.purchase_id = p.id
-            WHERE p.amount_fen > p.refunded_fen AND l.category <> ''
+            WHERE p.amount_fen > p.refunded_fen AND l.category <> '' AND NOT l.is_returned
             GROUP BY p.contact_id, l.category
         ) AS s GROUP BY contact_id
     ) AS c USING (contact_id)

@@ -107,7 +107,11 @@ KINDS: dict[str, Kind] = {
         (
             _must("order_no", "订单号"),
             _must("amount_fen", "退款金额（分）"),
-            EventField("lines", "退掉的商品行"),
+            EventField(
+                "lines",
+                "退掉的商品行：sku（没有 sku 写 name）、quantity、amount_fen；"
+                "件数或金额退齐的商品不再算买过的品类，不写就只减金额",
+            ),
         ),
         _reader(purchases.read_refund),
         purchases.apply_refunds,

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bot.clock import business_day
-from bot.crm import coupons, event_fields, order_lines, purchase_moves
+from bot.crm import coupons, event_fields, order_lines, purchase_moves, returns
 from bot.crm.event_fields import MOST_FEN
 from bot.crm.order_lines import MOST_LINES
 from bot.crm.receipts import Receipt, entry, yuan
@@ -81,18 +81,20 @@ _WRITE_REFUNDS = text(
     ON CONFLICT (source_event_id) DO NOTHING
     """
 )
+# What is left of orders: of their money, and of their goods.
 _SETTLE = text(
-    """
+    f"""
     WITH orders AS (
         SELECT DISTINCT source, order_no
         FROM jsonb_to_recordset(CAST(:orders AS jsonb)) AS r (source text, order_no text)
     ), sums AS (
         SELECT o.source, o.order_no, COALESCE(sum(f.amount_fen), 0) AS total
         FROM orders o LEFT JOIN refund f USING (source, order_no) GROUP BY 1, 2
-    )
-    UPDATE purchase p SET refunded_fen = LEAST(s.total, p.amount_fen) FROM sums s
-    WHERE p.source = s.source AND p.order_no = s.order_no
-      AND p.refunded_fen <> LEAST(s.total, p.amount_fen)
+    ), money AS (
+        UPDATE purchase p SET refunded_fen = LEAST(s.total, p.amount_fen) FROM sums s
+        WHERE p.source = s.source AND p.order_no = s.order_no
+          AND p.refunded_fen <> LEAST(s.total, p.amount_fen)
+    ), {returns.STEPS} {returns.WRITE}
     """
 )
 

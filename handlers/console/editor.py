@@ -21,7 +21,16 @@ from bot.clock import business_day
 from bot.crm.models import FestivalDay
 from bot.db import transaction
 from bot.errors import UserError
-from handlers.console import actors, audit, catalog, spec_form, step_words, version_words
+from handlers.console import (
+    actors,
+    audit,
+    catalog,
+    field_catalog,
+    sample_reading,
+    spec_form,
+    step_words,
+    version_words,
+)
 from handlers.console.guard import who
 from handlers.console.spec_form import Submitted
 from handlers.web import the_bot
@@ -122,7 +131,7 @@ def sample() -> Any:
     bot = the_bot()
     number = max(0, request.args.get("number", 0, type=int))
     with transaction(bot.sessions) as session:
-        return jsonify(catalog.sample(session, number, business_day(bot.clock.now())))
+        return jsonify(sample_reading.read(session, number, business_day(bot.clock.now())))
 
 
 @bp.post("/preview")
@@ -201,12 +210,12 @@ def _page(session: Session, sop: Sop | None, draft: SopVersion | None, spec: Any
     given = {
         "sop_id": sop.id if sop else None,
         "draft_id": draft.id if draft else None,
-        "spec": {**spec, "audience": catalog.group_form(spec.get("audience"))},
+        "spec": {**spec, "audience": field_catalog.group_form(spec.get("audience"))},
         # Left as it is, a condition is sent back as it was written.
         "audience": spec.get("audience"),
         "told": step_words.told(spec["steps"], _entry(spec["trigger"])),
         "catalog": catalog.read(session),
-        "sample": catalog.sample(session, 0, day),
+        "sample": sample_reading.read(session, 0, day),
         "urls": {
             "save": url_for("console.editor.save"),
             "words": url_for("console.editor.describe"),

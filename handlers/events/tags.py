@@ -11,7 +11,7 @@ from bot.bot import Bot
 from bot.crm.models import Contact
 from bot.db import transaction
 from bot.wecom.events import ContactAdded, CorpTagChanged
-from tagging import corp_tags, tags
+from tagging import beginnings, corp_tags, tags
 
 log = logging.getLogger("daogou.events")
 
@@ -37,6 +37,6 @@ def mark_for_guides(bot: Bot, events: Sequence[ContactAdded]) -> None:
     names = sorted({event.external_userid for event in events})
     with transaction(bot.sessions) as session:
         contacts = session.scalars(select(Contact.id).where(Contact.external_userid.in_(names)))
-        tags.repeat_marks(session, contacts.all())
+        beginnings.mark_for_new_guides(session, contacts.all())
         # A few only: this runs on the lane of the welcomes, the timetable pushes the rest.
         tags.push_pending(session, limit=200)

@@ -170,13 +170,19 @@ def _purchase_lines(session: Session, contact_id: int, day: date) -> list[str]:
         lines.append(_joined([stage, total]))
     last = session.execute(
         select(Purchase, PurchaseLine.name)
-        .outerjoin(PurchaseLine, PurchaseLine.purchase_id == Purchase.id)
+        .outerjoin(
+            PurchaseLine, (PurchaseLine.purchase_id == Purchase.id) & ~PurchaseLine.is_returned
+        )
         .where(
             Purchase.contact_id == contact_id,
             Purchase.refunded_fen < Purchase.amount_fen,
             Purchase.purchased_on <= day,
         )
-        .order_by(Purchase.purchased_on.desc(), Purchase.id.desc(), PurchaseLine.amount_fen.desc())
+        .order_by(
+            Purchase.purchased_on.desc(),
+            Purchase.id.desc(),
+            PurchaseLine.amount_fen.desc().nulls_last(),
+        )
         .limit(1)
     ).one_or_none()
     if last is None:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
-from handlers.h5 import contact, contacts, guard, problems, sign_in, spoken, tasks, today, words
+from handlers.h5 import (
+    contact,
+    contacts,
+    guard,
+    leads,
+    problems,
+    sign_in,
+    spoken,
+    tasks,
+    today,
+    words,
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ ROOMS: tuple[Room, ...] = (
     Room("客户", contacts.bp, "h5.contacts.page"),
     Room("话术", words.bp, "h5.words.page"),
     Room(None, tasks.bp, "h5.today.page"),
+    Room(None, leads.bp, "h5.today.page"),
     Room(None, contact.bp, "h5.contacts.page"),
 )
 

@@ -158,11 +158,11 @@ def _purchases(session: Session, contact_id: int) -> tuple[Bought, ...]:
         .correlate(last)
         .scalar_subquery()
     )
-    # The dearest line gives the order its name.
+    # The dearest line gives the order its name, and of a part that was kept the dearest of that.
     dearest = (
         select(PurchaseLine.name)
         .where(PurchaseLine.purchase_id == last.c.id)
-        .order_by(PurchaseLine.amount_fen.desc(), PurchaseLine.line_no)
+        .order_by(PurchaseLine.is_returned, PurchaseLine.amount_fen.desc(), PurchaseLine.line_no)
         .limit(1)
         .correlate(last)
         .scalar_subquery()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from bot.clock import business_day
 from bot.crm import brand
 from bot.db import transaction
-from handlers.h5 import guard, task_cards
+from handlers.h5 import guard, leads, task_cards
 from handlers.h5.task_cards import Card
 from handlers.web import the_bot
 from sop import tasks
@@ -60,6 +60,7 @@ def page() -> Any:
             ended=[card for card in cards if not card.is_open],
             is_today=day == today,
             morning=brand.settings(session).morning,
+            leads=leads.waiting_words(session, viewer.id) if day == today else "",
         )
 
 

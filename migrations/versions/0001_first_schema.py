@@ -1248,6 +1248,8 @@ def upgrade() -> None:
             "history", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False
         ),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("code_tagged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tags_marked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["channel_code_id"],
             ["channel_code.id"],
@@ -2027,6 +2029,7 @@ def upgrade() -> None:
         sa.Column("category", sa.Text(), nullable=True),
         sa.Column("quantity", sa.Integer(), server_default="1", nullable=False),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("is_returned", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["purchase_id"],
             ["purchase.id"],

@@ -70,14 +70,16 @@ def cart_open(first: date, last: date, params: Params) -> Anchors:
 
 
 def _counts(params: Params) -> list[ColumnElement[bool]]:
-    """Which orders count: money was kept, enough of it, the category was in it, at that store."""
+    """Which orders count: money was kept, enough of it, the category in it too, at that store."""
     kept_fen = Purchase.amount_fen - Purchase.refunded_fen
     wanted: list[ColumnElement[bool]] = [kept_fen > 0]
     if params.get("min_fen") is not None:
         wanted.append(kept_fen >= params["min_fen"])
     if params.get("category") is not None:
         line = select(PurchaseLine.purchase_id).where(
-            PurchaseLine.purchase_id == Purchase.id, PurchaseLine.category == params["category"]
+            PurchaseLine.purchase_id == Purchase.id,
+            PurchaseLine.category == params["category"],
+            ~PurchaseLine.is_returned,
         )
         wanted.append(line.exists())
     if params.get("store") is not None:
@@ -91,7 +93,7 @@ def _bought(params: Params) -> ColumnElement[Any]:
         return literal(params["category"], Text)
     named = (
         select(func.string_agg(PurchaseLine.category.distinct(), "、"))
-        .where(PurchaseLine.purchase_id == Purchase.id)
+        .where(PurchaseLine.purchase_id == Purchase.id, ~PurchaseLine.is_returned)
         .scalar_subquery()
     )
     return func.coalesce(named, literal("商品", Text))

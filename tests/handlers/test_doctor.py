@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from bot import leases, outbox
 from bot.crm import intake
-from bot.crm.models import CalendarDay
+from bot.crm.models import Brand, CalendarDay
 from bot.db import create_database_engine, create_sessions, transaction
 from bot.settings import SmsSettings
 from bot.sms import SmsCarrier
@@ -200,3 +200,51 @@ def test_a_changed_secret_key_is_found_before_every_customer_becomes_a_stranger(
     other = replace(bot, settings=replace(bot.settings, secret_key="k" * 48))
     found = doctor.mobile_key(other)
     assert (found.state, "SECRET_KEY" in found.next_step) == ("fail", True)
+
+
+def _ready(bot, **given):
+    """A published SMS step whose template holds what the provider gave."""
+    _publish_sms(bot)
+    with transaction(bot.sessions) as session:
+        for name, value in given.items():
+            session.execute(update(ChannelTemplate).values({name: value}))
+    return doctor._plan_needs(bot)
+
+
+def test_an_sop_whose_templates_are_filled_in_needs_nothing(bot):
+    assert doctor._plan_needs(bot).state == "ok"
+    assert _ready(bot).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "step"),
+    [
+        ({"is_active": False}, "「回访」的「短信」用的短信模板没有了", "sms_templates"),
+        ({"signature": None}, "短信模板「短」还没有填短信签名", "signature"),
+        ({"signature": "品牌签名"}, "短信模板「短」还没有填短信签名", "signature"),
+        ({"code": "SMS_BIRTHDAY"}, "短信模板「短」的 code 还是起步包里的示例", "code"),
+        ({"code": " "}, "code 还是起步包里的示例", "模板编号"),
+        ({"channel": "template_message", "code": "WX_RECALL"}, "公众号模板「短」", "公众号后台"),
+        ({"data": {"survey": "{问卷链接}"}}, "SOP「回访」要发问卷", "survey_url"),
+        ({"text": "请填 { 问卷链接 }"}, "SOP「回访」要发问卷", "survey_url"),
+    ],
+)
+def test_what_a_published_step_lacks_is_a_warning_with_the_next_step(bot, given, said, step):
+    found = _ready(bot, **given)
+    assert found.state == "warn"
+    assert said in found.found
+    assert step in found.next_step
+
+
+def test_a_survey_with_an_address_is_no_lack(bot):
+    found = _ready(bot, data={"survey": "{问卷链接}"})
+    assert found.state == "warn"
+    with transaction(bot.sessions) as session:
+        session.execute(update(Brand).values(settings={"survey_url": "https://example.com/s"}))
+    assert doctor._plan_needs(bot).state == "ok"
+
+
+def test_the_pretend_carriers_of_the_sandbox_take_the_samples(bot):
+    assert _ready(bot, code="SMS_BIRTHDAY").state == "warn"
+    pretending = replace(bot, settings=replace(bot.settings, sandbox=True))
+    assert doctor._plan_needs(pretending).state == "ok"

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from bot.clock import at
+from bot.crm import opt_outs
 from bot.errors import UserError
 from sop import enrollment, planning, versions
 from sop import tasks as actions
+from sop.explain import explain
 from sop.models import Touch
 from tests.fixtures_db import counting
 from tests.sop import facts
@@ -65,7 +67,10 @@ def test_whom_nothing_reaches_is_told_so_and_holds_no_claim(session, make, words
     publish(session, spec("新客", FOLLOWED, by_tier(words)))
     night(session)
     (task,) = tasks(session)
-    assert (task.state, task.state_reason) == ("expired", "没有可用的联系方式")
+    assert (task.state, task.state_reason) == (
+        "expired",
+        "没有可用的联系方式：没有关注公众号、没有手机号",
+    )
     assert session.scalars(select(Touch)).all() == []
     night(session)
     assert len(tasks(session)) == 1
@@ -77,6 +82,41 @@ def test_a_refused_kind_is_passed_over_in_a_chain(session, make, words):
     publish(session, spec("新客", FOLLOWED, by_tier(words)))
     night(session)
     assert [t.kind for t in tasks(session, "open")] == ["sms"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "channel", "said"),
+    [
+        (("sms", "template_message"), "all", "公众号消息已退订、短信已退订"),
+        (("sms", "template_message"), None, None),
+        (("sms",), "sms", "没有关注公众号、短信已退订"),
+        (("template_message",), "template_message", "公众号消息已退订、没有手机号"),
+    ],
+)
+def test_whom_nothing_reaches_is_told_whether_she_refused_or_has_no_address(
+    session, make, words, kinds, channel, said
+):
+    contact = reached_by(session, make, *kinds)
+    if channel is not None:
+        opt_outs.refuse(session, contact.id, channel, source="event", at=at(TODAY, 1))
+    publish(session, spec("新客", FOLLOWED, by_tier(words)))
+    night(session)
+    (task,) = tasks(session)
+    assert task.state_reason == (said and f"没有可用的联系方式：{said}")
+    (told,) = explain(session, contact.id, TODAY).tasks
+    assert (told.reason or None) == task.state_reason
+
+
+def test_who_refused_everything_is_told_so_for_every_way(session, make, words):
+    contact = reached_by(session, make, "sms", tier="S")
+    opt_outs.refuse(session, contact.id, "all", source="event", at=at(TODAY, 1))
+    kind = {"by": "tier", "S": ["sms", "mass_message"], "else": "sms"}
+    plan = step("问候", kind=kind, talking_point=words, template={"sms": "短信一"})
+    publish(session, spec("新客", FOLLOWED, plan))
+    night(session)
+    assert [one.state_reason for one in tasks(session)] == [
+        "没有可用的联系方式：短信已退订、群发已退订"
+    ]
 
 
 def test_a_store_tier_decides_too(session, make, words):

@@ -62,7 +62,7 @@ def test_each_absence_has_its_reason(session, make):
     versions.retire(session, sop_id(session, "停用"), at(TODAY, 1))
     versions.pause(session, sop_id(session, "暂停"), True)
     found = reasons(session, contact)
-    assert found["售后"] == ["近一年没有：购买任意商品"]
+    assert found["售后"] == ["近一年没有：消费"]
     assert found["高值"] == ["条件不满足：累计消费不少于 5 万元，现在是 0 元"]
     assert found["长线"] == [
         "11月19日 加为好友，已入组，下一步「早安」在 11月26日（07:00 在免打扰时段，顺延到09:00）"
@@ -156,7 +156,7 @@ def test_the_day_that_comes_next_stands_before_later_ones(session, make):
     assert found == [
         (["2024年12月1日 入会，入会周年是 12月1日，还有 10 天"], {"周年"}),
         (["12月30日 生日，还有 39 天"], {"一", "二"}),
-        (["近一年没有：购买任意商品"], {"售后"}),
+        (["近一年没有：消费"], {"售后"}),
     ]
 
 

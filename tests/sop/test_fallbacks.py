@@ -157,7 +157,9 @@ def test_a_chain_of_which_nothing_is_left_says_so(session, make, templates):
     for channel in BOTH:
         channel_misses.note(session, contact.id, channel, at(TODAY, 1))
     plan(session, BOTH, WORDS)
-    assert task(session).state_reason == "没有可用的联系方式"
+    assert task(session).state_reason == (
+        "没有可用的联系方式：公众号消息近日没有送达、短信近日没有送达"
+    )
 
 
 @pytest.mark.parametrize(("later", "left"), [(True, 0), (False, 1)])

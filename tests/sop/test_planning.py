@@ -148,7 +148,7 @@ def test_an_open_task_is_taken_back_at_once_when_its_reason_is_gone(session, mak
     (task,) = tasks(session)
     assert (task.state, task.state_reason) == (
         "withdrawn",
-        "不再符合触发条件：购买任意商品",
+        "不再符合触发条件：消费",
     )
     assert session.scalars(select(Touch)).all() == []
 

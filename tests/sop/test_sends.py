@@ -105,7 +105,7 @@ def test_who_has_no_number_any_more_is_told_of_as_a_reason(session, make, templa
     session.execute(update(Member).values(mobile_sealed=None))
     due(session)
     one = task(session)
-    assert (one.state, one.state_reason) == ("expired", "没有可用的联系方式")
+    assert (one.state, one.state_reason) == ("expired", "没有可用的联系方式：没有手机号")
     assert (touches(session), calls(session)) == ([], [])
 
 

@@ -82,6 +82,7 @@ def _line(number: int, one: dict[str, Any]) -> dict[str, Any]:
         "name": one["category"],
         "category": one["category"],
         "amount_fen": one["amount"],
+        "is_returned": one["came_back"],
     }
 
 

@@ -156,3 +156,40 @@ def test_every_trigger_can_be_read_aloud():
         assert entry.key == key
         assert entry.sentence({"kind": key, **filled})
         assert bool(entry.noun({"kind": key, **filled})) == entry.is_fixed
+
+
+@pytest.mark.parametrize(
+    ("trigger", "said"),
+    [
+        ({"kind": "purchased"}, "消费"),
+        ({"kind": "purchased", "category": "对戒", "store": "S1"}, "在门店 S1 购买对戒"),
+        ({"kind": "purchased", "min_fen": 500_000}, "消费，实付不少于 ¥5,000"),
+        ({"kind": "purchase_anniversary"}, "购买满周年"),
+        (
+            {"kind": "purchase_anniversary", "category": "对戒", "years": [1, 3]},
+            "购买对戒满周年（第 1、3 年）",
+        ),
+        ({"kind": "member_anniversary", "years": [1]}, "客户入会满周年（第 1 年）"),
+        ({"kind": "festival", "name": "520"}, "5月20日（520）当天"),
+        ({"kind": "festival", "name": "1111"}, "11月11日（1111）当天"),
+        ({"kind": "festival", "name": "七夕"}, "七夕当天"),
+        ({"kind": "date", "on": "2026-11-11"}, "2026年11月11日当天"),
+        ({"kind": "cart_open"}, "加购后还没有买"),
+        (
+            {"kind": "cart_open", "category": "对戒", "min_fen": 500_000},
+            "加购对戒后还没有买，购物车不少于 ¥5,000",
+        ),
+        ({"kind": "points_expiring", "min_points": 500}, "客户有不少于 500 分的积分到期"),
+        ({"kind": "points_received"}, "客户有积分到账"),
+        ({"kind": "coupon_expiring", "template": "生日礼券"}, "客户有优惠券「生日礼券」到期"),
+        ({"kind": "visited"}, "客户到店"),
+        ({"kind": "visited", "store": "S1", "visit_kind": "活动"}, "客户到访门店 S1（活动）"),
+        ({"kind": "appointment"}, "客户预约到店当天"),
+        (
+            {"kind": "every", "each": "week", "weekday": 3, "from": "2026-11-01"},
+            "每周三，2026年11月1日起",
+        ),
+    ],
+)
+def test_a_trigger_reads_as_people_say_it(trigger, said):
+    assert triggers.of(trigger).sentence(trigger) == said

@@ -63,6 +63,7 @@ def _person(near: st.SearchStrategy[date]) -> st.SearchStrategy[dict[str, Any]]:
             "at": st.one_of(moments, st.builds(_moment, _earlier(near), st.integers(0, 23))),
             "amount": money,
             "refunded": st.sampled_from((0, 0, 1, 300_000)),
+            "came_back": st.sampled_from((False, False, True)),
             "category": st.sampled_from(CATEGORIES),
             "store": st.sampled_from((*STORES, None)),
         }
@@ -231,7 +232,8 @@ def _bought(person: dict[str, Any], asked: Params, years: range) -> Iterator[dat
         if (
             kept > 0
             and kept >= asked.get("min_fen", 0)
-            and asked.get("category") in (None, one["category"])
+            and ("category" not in asked or asked["category"] == one["category"])
+            and not ("category" in asked and one["came_back"])
             and asked.get("store") in (None, one["store"])
         ):
             yield one["at"].date()

@@ -194,7 +194,9 @@ class Driver:
                 lines.append((task.guide, self._book(task, day, numbers[task.number])))
                 changed[task.person.number] = task.person
             elif task.step["title"] == "线索及时回应" and _dice("lead", task.number) % 5 == 0:
-                lines += self._lose_lead(task, task.guide)
+                lost = self._lose_lead(task, task.guide)
+                changed |= {task.person.number: task.person} if lost else {}
+                lines += lost
         for person, booked in self._booked(day):
             dice = _dice("kept", person.number, day) % 5
             if dice == 2 and person.guide is not None and booked.guide == person.guide:
@@ -256,6 +258,7 @@ class Driver:
             elif one.kind == "says":
                 leads.say(person, f"said:{now.date()}", now)
                 lines.append((person.guide, f"意向 {name(person.number)} {one.body['words']}"))
+                changed[person.number] = person
             else:
                 person.refused |= set(MESSAGES)
                 lines.append((person.guide, f"退订 {name(person.number)}"))

@@ -230,3 +230,7 @@ class FollowRelation(Base):
     history: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")
     #: Beginning of the newest relation of which the guide was told; NULL: never.
     announced_at: Mapped[datetime | None]
+    #: Beginning of the newest relation whose channel code has given its tags; NULL: of none.
+    code_tagged_at: Mapped[datetime | None]
+    #: Beginning of the newest relation for whose guide the customer's tags were marked.
+    tags_marked_at: Mapped[datetime | None]

@@ -101,6 +101,8 @@ class PurchaseLine(Base):
     category: Mapped[str | None] = mapped_column(Text, index=True)
     quantity: Mapped[int] = mapped_column(server_default="1")
     amount_fen: Mapped[int] = mapped_column(BigInteger)
+    #: The goods came back (`bot.crm.returns`); what the order is worth says `refunded_fen`.
+    is_returned: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Refund(Base):

@@ -35,13 +35,20 @@ EVENTS = st.one_of(
         _fields(
             order_no=_order,
             amount_fen=_fen,
-            lines=st.just([line()]),
+            lines=st.sampled_from([[line(sku="R1")], [line(sku="R1"), line("项链", "项链")]]),
             guide=st.sampled_from(["", "g1"]),
             store=st.sampled_from(["", "S1"]),
             coupon=st.sampled_from(["", "DG0000000000"]),
         ),
     ),
-    st.tuples(st.just("refund"), _fields(order_no=_order, amount_fen=st.integers(1, 3000))),
+    st.tuples(
+        st.just("refund"),
+        _fields(
+            order_no=_order,
+            amount_fen=st.integers(1, 3000),
+            lines=st.sampled_from(["", [], [{"sku": "R1", "quantity": 1}], [{"name": "项链"}]]),
+        ),
+    ),
     st.tuples(
         st.just("purchase_moved"),
         _fields(order_no=_order, guide=st.sampled_from(["g1", "g2"]), store=st.just("S2")),
@@ -119,6 +126,9 @@ DUMP = text(
             FROM member m WHERE m.contact_id = c.id) AS member,
            ARRAY(SELECT to_jsonb(p) - ARRAY['id', 'contact_id', 'identity_id', 'received_at']
                  FROM purchase p WHERE p.contact_id = c.id ORDER BY source, order_no) AS purchases,
+           ARRAY(SELECT concat_ws(' ', p.order_no, l.line_no, l.name, l.is_returned)
+                 FROM purchase p JOIN purchase_line l ON l.purchase_id = p.id
+                 WHERE p.contact_id = c.id ORDER BY 1) AS lines,
            ARRAY(SELECT to_jsonb(k) - ARRAY['id', 'contact_id', 'identity_id']
                  FROM cart k WHERE k.contact_id = c.id ORDER BY source, cart_id) AS carts,
            ARRAY(SELECT to_jsonb(k) - ARRAY['id', 'contact_id', 'identity_id', 'field_versions',

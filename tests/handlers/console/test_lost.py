@@ -74,3 +74,20 @@ def test_the_list_goes_on_where_the_page_ended(viewer, session, make, today):
     shown = [n for n in range(53) if f"客{n:02}号" in page]
     others = [n for n in range(53) if f"客{n:02}号" in rest]
     assert sorted(shown + others) == list(range(53))
+
+
+def test_the_list_of_one_store_stays_that_stores_on_every_link(viewer, session, make, today):
+    store = make.store(name="南京路店")
+    guide = make.guide(store, name="张三")
+    for n in range(51):
+        ended(session, make, f"客{n:02}号", on=today, guide=guide)
+    ended(session, make, "王小雨", on=today, guide=make.guide(make.store(name="徐家汇店")))
+    assert "王小雨" in viewer.page("/console/lost/")
+    page = viewer.page(f"/console/lost/?store={store.id}&direction=customer")
+    assert "王小雨" not in page
+    assert f'<option value="{store.id}" selected>南京路店</option>' in page
+    links = [one.split('"')[0] for one in page.split('href="/console/lost/?')[1:]]
+    assert len([one for one in links if f"store={store.id}" in one]) == 4, links
+    assert "王小雨" not in viewer.page("/console/lost/?" + links[-1].replace("&amp;", "&"))
+    # A store that is not there chooses nothing.
+    assert "王小雨" in viewer.page("/console/lost/?store=999999")
