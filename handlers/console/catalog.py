@@ -24,7 +24,7 @@ from content_library.models import (
     TalkingPoint,
     TalkingPointVariant,
 )
-from handlers.console import step_words
+from handlers.console import people_words, step_words
 from sop import step_kinds, steps, triggers
 from sop.anchors import STAGE_LABELS, WEEKDAYS
 from sop.models import Carrier, Sop
@@ -117,7 +117,7 @@ def sample(session: Session, number: int, day: date) -> dict[str, Any]:
     facts = placeholders.contact_facts(session, contact_id, guide_id, day)
     for point, words in variants:
         filled[point].append(placeholders.fill(_with_samples(words, _OF_THE_TASK), facts))
-    return {"label": f"{name or '未命名客户'} · 导购 {guide}", "filled": filled}
+    return {"label": f"{people_words.person(name)} · 导购 {guide}", "filled": filled}
 
 
 def group_form(audience: Any) -> Any:
