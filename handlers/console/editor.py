@@ -153,7 +153,7 @@ def show_preview() -> Any:
 
 @bp.post("/<int:sop_id>/impact")
 def impact(sop_id: int) -> Any:
-    """Whom publishing the draft would touch, for each reach, to the customer."""
+    """Whom publishing the draft would touch, for each reach, to the customer; is it the first?"""
     bot = the_bot()
     found: dict[str, dict[str, Any]] = {}
     for reach in Reach:
@@ -164,7 +164,9 @@ def impact(sop_id: int) -> Any:
             except UserError as error:
                 found[reach] = {"error": error.message_zh}
             undo.rollback()
-    return jsonify(found)
+    with transaction(bot.sessions) as session:
+        is_first = _version(session, sop_id, VersionState.PUBLISHED) is None
+    return jsonify(**found, is_first=is_first)
 
 
 @bp.post("/<int:sop_id>/publish")
