@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sop import triggers
+from sop.anchors import Params
 from sop.running import Rules, Running
 
 # How far a nearest anchor is looked for: a yearly day comes within this.
@@ -25,30 +27,37 @@ _UNKNOWN = {
 }
 
 
-def anchor(
-    session: Session,
-    version: Running,
-    contact_id: int,
-    first: date,
-    last: date,
-    *,
-    newest: bool = False,
-) -> tuple[date, str] | None:
-    """The first (or newest) day 0 in a window, and the fact of it."""
-    due = triggers.of(version.trigger).due(first, last, version.trigger).subquery("due")
-    order = due.c.anchored_on.desc() if newest else due.c.anchored_on
-    row = session.execute(
-        select(due.c.anchored_on, due.c.fact)
-        .where(due.c.contact_id == contact_id)
-        .order_by(order)
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else (row.anchored_on, row.fact)
+class Anchors:
+    """The days 0 of one customer, each asked for once: many SOPs have the same trigger."""
+
+    def __init__(self, session: Session, contact_id: int) -> None:
+        self._session = session
+        self._contact_id = contact_id
+        self._known: dict[tuple[str, date, date, bool], tuple[date, str] | None] = {}
+
+    def find(
+        self, trigger: Params, first: date, last: date, *, newest: bool = False
+    ) -> tuple[date, str] | None:
+        """The first (or newest) day 0 in a window, and the fact of it."""
+        key = (json.dumps(trigger, sort_keys=True), first, last, newest)
+        if key not in self._known:
+            self._known[key] = self._look(trigger, first, last, newest)
+        return self._known[key]
+
+    def _look(
+        self, trigger: Params, first: date, last: date, newest: bool
+    ) -> tuple[date, str] | None:
+        due = triggers.of(trigger).due(first, last, trigger).subquery("due")
+        row = self._session.execute(
+            select(due.c.anchored_on, due.c.fact)
+            .where(due.c.contact_id == self._contact_id)
+            .order_by(due.c.anchored_on.desc() if newest else due.c.anchored_on)
+            .limit(1)
+        ).one_or_none()
+        return None if row is None else (row.anchored_on, row.fact)
 
 
-def away(
-    session: Session, version: Running, contact_id: int, day: date, rules: Rules
-) -> tuple[str, int | None]:
+def away(found: Anchors, version: Running, day: date, rules: Rules) -> tuple[str, int | None]:
     """Why the trigger is not met on `day`: when it will be, when it last was, or that it never is.
 
     「1月28日 生日，还有 67 天」, 「5月13日 买过钻戒，已过 193 天」, 「资料里没有生日」; and how
@@ -56,17 +65,17 @@ def away(
     """
     entry = triggers.of(version.trigger)
     if entry.is_fixed:
-        coming = anchor(session, version, contact_id, day, day + timedelta(days=_AHEAD))
+        coming = found.find(version.trigger, day, day + timedelta(days=_AHEAD))
         if coming is not None:
             return _coming(version, coming, day), (coming[0] - day).days
     since = day - timedelta(days=_BACK)
-    past = anchor(session, version, contact_id, since, day, newest=True)
+    past = found.find(version.trigger, since, day, newest=True)
     if past is not None:
         return _past(version, past, day, rules), None
     inputs = {key for key in version.trigger if key != "kind"}
     if not inputs and entry.key in _UNKNOWN:
         return _UNKNOWN[entry.key], None
-    return f"近一年没有：{version.trigger_sentence()}", None
+    return f"近一年没有发生：{version.trigger_sentence()}", None
 
 
 def day_words(on: date) -> str:

@@ -15,6 +15,7 @@ from bot.clock import business_day
 from bot.crm.models import Contact, Coupon, Guide, Member
 from bot.errors import UserError
 from sop import gates, persons_day, running, step_kinds, why
+from sop.anchor_words import Anchors
 from sop.gates import Gate
 from sop.models import (
     UNFINISHED,
@@ -25,7 +26,6 @@ from sop.models import (
     SopVersion,
     Task,
     TaskState,
-    VersionState,
 )
 from sop.running import Rules, Running
 from tagging import conditions
@@ -113,7 +113,7 @@ def explain(
         raise UserError("没有找到这位客户")
     contact, guide_name, member_name = person
     rows = _tasks(session, contact_id, day)
-    versions = _versions(session)
+    versions = running.with_paused(session)
     audiences = {
         found.id: found.audience
         for found in session.execute(
@@ -134,6 +134,7 @@ def explain(
     ]
     with_task = {row.sop_id for row in rows}
     enrolled = _enrollments(session, contact_id)
+    anchors = Anchors(session, contact_id)
     absences = [
         _absence(
             version,
@@ -144,6 +145,7 @@ def explain(
                 day,
                 rules,
                 enrolled[version.sop_id],
+                anchors,
                 is_paused=is_paused,
                 today=today or day,
             ),
@@ -234,16 +236,6 @@ def _task(
         [words for words in (why.moved(task.why, task.due_on), late) if words],
         coupon,
     )
-
-
-def _versions(session: Session) -> list[tuple[Running, bool]]:
-    rows = session.execute(
-        select(SopVersion.id, Sop.is_paused)
-        .join(Sop, Sop.id == SopVersion.sop_id)
-        .where(SopVersion.state == VersionState.PUBLISHED)
-        .order_by(Sop.name)
-    ).all()
-    return [(running.one(session, row.id), row.is_paused) for row in rows]
 
 
 def _enrollments(session: Session, contact_id: int) -> dict[int, list[Enrollment]]:

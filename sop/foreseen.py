@@ -26,6 +26,8 @@ class DayPreview:
     #: Mass messages that guides confirm, and moments and group messages they are asked for.
     mass_sends: int = 0
     postings: int = 0
+    #: Customers whose step came to its day, and whom none of its ways can reach.
+    unreached: int = 0
 
 
 @dataclass(frozen=True)

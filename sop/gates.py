@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bot.clock import business_day
 from bot.crm.models import Contact
 from sop import anchor_words, channels_of, missed, running, step_kinds, times
-from sop.anchor_words import day_words
+from sop.anchor_words import Anchors, day_words
 from sop.models import Enrollment, EnrollmentState, SopStep, Task
 from sop.running import Rules, Running
 from tagging import conditions
@@ -40,6 +40,7 @@ def of(
     day: date,
     rules: Rules,
     enrolled: Sequence[Enrollment],
+    anchors: Anchors,
     *,
     is_paused: bool,
     today: date,
@@ -65,7 +66,7 @@ def of(
         else:
             words = f"{day_words(one.anchored_on)} 入组，步骤已全部结束"
         found.append(Gate("enrolled", False, words))
-    return found + _not_enrolled(session, version, contact.id, day, rules, today)
+    return found + _not_enrolled(session, version, contact.id, day, rules, today, anchors)
 
 
 def shifted(step: SopStep, due_at: datetime | None, rules: Rules) -> str | None:
@@ -84,15 +85,21 @@ def shifted(step: SopStep, due_at: datetime | None, rules: Rules) -> str | None:
 
 
 def _not_enrolled(
-    session: Session, version: Running, contact_id: int, day: date, rules: Rules, today: date
+    session: Session,
+    version: Running,
+    contact_id: int,
+    day: date,
+    rules: Rules,
+    today: date,
+    anchors: Anchors,
 ) -> list[Gate]:
     days = running.enrolling_window(version, day, rules)
     if days is None:
         return [Gate("effective", False, f"{day_words(version.effective_on or day)} 起才生效")]
     first, last = days
-    anchor = anchor_words.anchor(session, version, contact_id, first, last)
+    anchor = anchors.find(version.trigger, first, last)
     if anchor is None:
-        words, ahead = anchor_words.away(session, version, contact_id, day, rules)
+        words, ahead = anchor_words.away(anchors, version, day, rules)
         return [Gate("trigger", False, words, ahead)]
     found = [Gate("trigger", True, anchor[1])]
     readings = conditions.readings(session, version.audience, contact_id, day)

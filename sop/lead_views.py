@@ -22,7 +22,8 @@ NUMBER = f"((l.id - 1) % {_NUMBERS} + 1)"
 _VIEWS = """
     SELECT l.id, l.contact_id, l.guide_id, l.state, l.score, l.is_hot, l.raised_at, l.assigned_at,
            l.assigned_by, l.escalated_at, l.touched_at, l.ended_at, l.outcome,
-           COALESCE(NULLIF(r.remark, ''), NULLIF(c.name, ''), NULLIF(m.name, ''), '客户') AS name,
+           COALESCE(NULLIF(r.remark, ''), NULLIF(c.name, ''), NULLIF(m.name, ''), '未命名客户')
+               AS name,
            g.name AS guide_name, s.name AS store_name,
            (SELECT string_agg(x.text, '；' ORDER BY x.seen_at DESC, x.id DESC)
             FROM (SELECT * FROM lead_signal y WHERE y.lead_id = l.id

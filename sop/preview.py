@@ -18,7 +18,17 @@ from bot.clock import at
 from bot.crm import coupons
 from bot.crm.models import Contact, Guide
 from bot.errors import UserError
-from sop import appointments, enrollment, leads, planning, postings, running, versions, why
+from sop import (
+    appointments,
+    enrollment,
+    leads,
+    planning,
+    postings,
+    running,
+    unreached,
+    versions,
+    why,
+)
 from sop.foreseen import Change, Changed, DayPreview, Preview, Sample
 from sop.models import (
     Enrollment,
@@ -255,6 +265,14 @@ def _counted(session: Session, sop_id: int, day: date, asked: int) -> DayPreview
         .join(SopVersion, SopVersion.id == SopStep.version_id)
         .where(SopVersion.sop_id == sop_id, MassSend.planned_on == day, MassSend.contact_count > 0)
     )
+    unreached = session.scalar(
+        select(func.count()).where(
+            of_sop,
+            Task.state == TaskState.EXPIRED,
+            Task.state_reason.startswith(unreached.NOTHING_REACHES),
+            Task.due_on == day,
+        )
+    )
     return DayPreview(
         day,
         sum(by_kind.values()),
@@ -266,6 +284,7 @@ def _counted(session: Session, sop_id: int, day: date, asked: int) -> DayPreview
         {row[0] or "": row[1] for row in waiting},
         mass_sends or 0,
         asked,
+        unreached or 0,
     )
 
 

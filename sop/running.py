@@ -100,6 +100,14 @@ def published(session: Session, *, sop_id: int | None = None) -> list[Running]:
     return _loaded(session, query)
 
 
+def with_paused(session: Session) -> list[tuple[Running, bool]]:
+    """Every published version and whether its SOP is paused, by the name of the SOP."""
+    query = _versions().where(SopVersion.state == VersionState.PUBLISHED)
+    paused = set(session.scalars(select(Sop.id).where(Sop.is_paused)))
+    found = _loaded(session, query.order_by(None).order_by(Sop.name))
+    return [(version, version.sop_id in paused) for version in found]
+
+
 def in_use(session: Session, *, sop_id: int | None = None) -> list[Running]:
     """Every version with active enrollments (old ones too) whose SOP is not paused."""
     query = _versions().where(

@@ -99,7 +99,7 @@ def written(kind: str, channels: Mapping[str, Any] | None) -> Any:
 
 
 def sentence(kind: str, channels: Mapping[str, Any] | None) -> str:
-    """「按客户等级：S、A 私聊，其他 公众号消息，不行再短信」."""
+    """「按客户等级：S、A 私聊，其他 公众号消息，联系不上再短信」."""
     if channels is None:
         return KINDS.get(kind, kind)
     alike: dict[str, list[str]] = {}
@@ -178,4 +178,4 @@ def _short(chain: list[str]) -> Any:
 
 
 def _words(chain: list[str]) -> str:
-    return "，不行再".join(KINDS.get(kind, kind) for kind in chain) or "不联系"
+    return "，联系不上再".join(KINDS.get(kind, kind) for kind in chain) or "不联系"

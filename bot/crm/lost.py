@@ -21,7 +21,8 @@ _PAGE = text(
     """
     SELECT r.id, r.contact_id, r.ended_on, r.ended_by, r.followed_on, g.name AS guide_name,
            s.name AS store_name, heir.name AS now_with,
-           COALESCE(NULLIF(r.remark, ''), NULLIF(c.name, ''), NULLIF(m.name, ''), '客户') AS name,
+           COALESCE(NULLIF(r.remark, ''), NULLIF(c.name, ''), NULLIF(m.name, ''), '未命名客户')
+               AS name,
            (SELECT COALESCE(sum(p.amount_fen - p.refunded_fen), 0) FROM purchase p
             WHERE p.contact_id = r.contact_id) AS spent_fen,
            (SELECT max(t.touched_on) FROM touch_ledger t

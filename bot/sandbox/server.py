@@ -31,10 +31,12 @@ PHONE_COOKIE = "sandbox_userid"
 _LARGEST_BODY = 24 * 1024 * 1024
 _PICKER = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>选择身份</title>
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<body style="font:17px/1.6 system-ui,'PingFang SC','Noto Sans CJK SC';margin:24px;color:#1a1d21">
-<p>以谁的身份登录？</p>
-{% for one in members %}<p><a style="color:#2a6df4;text-decoration:none"
- href="{{ one.href }}">{{ one.name }}</a> <span style="color:#8a9099">{{ one.userid }}</span></p>
+<body style="font:17px/24px 'PingFang SC','Noto Sans CJK SC',system-ui;margin:0 auto;
+ max-width:480px;padding:24px 16px;color:#1a1d21">
+<h1 style="font-size:22px;margin:0 0 12px">以谁的身份登录？</h1>
+{% for one in members %}<a href="{{ one.href }}" style="display:flex;justify-content:space-between;
+ padding:12px 0;border-top:1px solid #e8eaee;color:inherit;text-decoration:none">{{ one.name }}
+<span style="color:#646d7e;font-size:15px">{{ one.userid }}</span></a>
 {% else %}<p>企业里还没有成员。</p>{% endfor %}</body></html>"""
 
 

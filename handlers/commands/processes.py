@@ -97,7 +97,12 @@ def web(args: argparse.Namespace, office: Office) -> int:
         os.execv(sys.executable, web_argv(settings.port))
     # The servers belong to this command: they must stay open while the web serves.
     assert office.servers is not None
-    return subprocess.run(web_argv(settings.port), check=False).returncode
+    serving = subprocess.Popen(web_argv(settings.port))
+    # Whoever ends this command ends the web: left alone it would go on serving, and share its port
+    # with the next one. Ctrl-C reaches both by itself.
+    signal.signal(signal.SIGTERM, lambda number, frame: serving.send_signal(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return serving.wait()
 
 
 def worker(args: argparse.Namespace, office: Office) -> int:

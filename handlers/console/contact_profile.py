@@ -22,6 +22,7 @@ from bot.crm.models import (
     Store,
 )
 from bot.errors import DaogouError
+from handlers.console import people_words
 from sop import why
 from sop.models import Enrollment, Sop, SopStep, Task, TaskState
 from tagging.fields.orders import STAGE_LABELS
@@ -145,7 +146,7 @@ def profile(session: Session, contact_id: int, secret_key: str) -> Profile | Non
     grades = (score.recency, score.frequency, score.monetary) if score else (None,)
     return Profile(
         id=contact.id,
-        name=contact.name or (member and member.name) or "未命名客户",
+        name=people_words.person(contact.name, member.name if member else None),
         nickname=contact.name,
         external_userid=contact.external_userid,
         gender=_GENDERS.get(contact.gender),
@@ -160,7 +161,7 @@ def profile(session: Session, contact_id: int, secret_key: str) -> Profile | Non
         store=store,
         channel=channel,
         followed_on=contact.followed_on,
-        stage=STAGE_LABELS.get(score.stage, "—") if score else "—",
+        stage=STAGE_LABELS.get(score.stage, "–") if score else "–",
         spent_fen=score.total_spend_fen if score else 0,
         purchases=score.purchase_count if score else 0,
         last_on=score.last_purchased_on if score else None,
@@ -209,7 +210,7 @@ def purchases(session: Session, contact_id: int) -> list[PurchaseLineView]:
         .limit(_MOST_PURCHASES)
     )
     return [
-        PurchaseLineView(row.purchased_on, names or "—", store, row.amount_fen, row.refunded_fen)
+        PurchaseLineView(row.purchased_on, names or "–", store, row.amount_fen, row.refunded_fen)
         for row, names, store in rows
     ]
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from bot.crm import mobiles
 from bot.crm.models import Contact, ContactIdentity, Guide, IdentityKind, Member, Store
 from bot.errors import UserError
+from handlers.console import people_words
 from tagging.fields.orders import STAGE_LABELS
 from tagging.models import ContactScore
 
@@ -106,12 +107,12 @@ def _found(session: Session, wanted: Select[*tuple[Any, ...]], most: int = _MOST
     return [
         Found(
             id=row[0],
-            name=row[1] or row[3] or "未命名客户",
+            name=people_words.person(row[1], row[3]),
             member_no=row[2],
             level=row[4],
             guide=row[5],
             store=row[6],
-            stage=STAGE_LABELS.get(row[7] or "", "—"),
+            stage=STAGE_LABELS.get(row[7] or "", "–"),
             spent_fen=row[8] or 0,
             purchases=row[9] or 0,
             last_on=row[10],

@@ -162,7 +162,7 @@ def show_preview() -> Any:
 
 @bp.post("/<int:sop_id>/impact")
 def impact(sop_id: int) -> Any:
-    """Whom publishing the draft would touch, for each reach, to the customer."""
+    """Whom publishing the draft would touch, for each reach, to the customer; is it the first?"""
     bot = the_bot()
     found: dict[str, dict[str, Any]] = {}
     for reach in Reach:
@@ -173,7 +173,9 @@ def impact(sop_id: int) -> Any:
             except UserError as error:
                 found[reach] = {"error": error.message_zh}
             undo.rollback()
-    return jsonify(found)
+    with transaction(bot.sessions) as session:
+        is_first = _version(session, sop_id, VersionState.PUBLISHED) is None
+    return jsonify(**found, is_first=is_first)
 
 
 @bp.post("/<int:sop_id>/publish")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from bot.crm.models import Contact, Guide
 from content_library import placeholders
 from content_library.models import TalkingPoint, TalkingPointVariant
+from handlers.console import people_words
 from tagging.models import ContactScore
 
 # Known only once a task has given its coupon, so a sample stands for them.
@@ -39,7 +40,7 @@ def read(session: Session, number: int, day: date) -> dict[str, Any]:
     facts = placeholders.contact_facts(session, contact_id, guide_id, day)
     for point, words in variants:
         filled[point].append(placeholders.fill(_with_samples(words, _OF_THE_TASK), facts))
-    return {"label": f"{name or '未命名客户'} · 导购 {guide}", "filled": filled}
+    return {"label": f"{people_words.person(name)} · 导购 {guide}", "filled": filled}
 
 
 def _sample_pair(session: Session, number: int) -> tuple[int, int, str, str] | None:

@@ -118,7 +118,7 @@ def numbers(session: Session, day: date) -> dict[int, Numbers]:
 
 def trigger_words(version: SopVersion | None) -> str:
     """The trigger in words; a version this program no longer understands is no reason to fail."""
-    return "—" if version is None else triggers.of(version.trigger).sentence(version.trigger)
+    return "–" if version is None else triggers.of(version.trigger).sentence(version.trigger)
 
 
 def _row(
@@ -142,7 +142,7 @@ def _row(
         version=live.number if live else None,
         has_draft=draft is not None,
         trigger=trigger_words(shown),
-        audience=conditions.sentence(shown.audience, names) if shown else "—",
+        audience=conditions.sentence(shown.audience, names) if shown else "–",
         steps=steps.get(shown.id, 0) if shown else 0,
         changed_at=change[0],
         changed_by=who.get(change[1] or "", ""),

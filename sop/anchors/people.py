@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Boolean, Date, Integer, Text, and_, case, cast, func, literal, select
@@ -10,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.crm.models import Contact, FollowRelation, FollowState, Member, Store, Visit
 from bot.crm.yearly import earlier_years, kept_between
-from sop.anchors.rows import Anchors, Params, anchors, array, on, with_year
+from sop.anchors.rows import Anchors, Params, anchors, array, on, with_year, written
 from tagging.models import (
     ChurnRisk,
     ContactScore,
@@ -190,21 +191,25 @@ def anniversaries(
 
     `years` of the trigger keeps certain anniversaries only.
     """
-    wanted = params.get("years")
-    pairs = [
-        (kept, source)
-        for kept, source in earlier_years(first, last)
-        if not wanted or kept.year - source.year in wanted
-    ]
+    kept, source = _written_pairs(first, last, tuple(params.get("years") or ()))
     days = (
-        func.unnest(
-            array([kept for kept, _ in pairs], Date()),
-            array([source for _, source in pairs], Date()),
-        )
+        func.unnest(written(kept), written(source))
         .table_valued("kept_on", "source_on", name="anniversary")
         .render_derived()
     )
     return days, cast(days.c.kept_on, Date), cast(days.c.source_on, Date)
+
+
+@lru_cache(maxsize=64)
+def _written_pairs(first: date, last: date, years: tuple[int, ...]) -> tuple[str, str]:
+    pairs = [
+        (kept.isoformat(), source.isoformat())
+        for kept, source in earlier_years(first, last)
+        if not years or kept.year - source.year in years
+    ]
+    kept_on = ",".join(kept for kept, _ in pairs)
+    source_on = ",".join(source for _, source in pairs)
+    return f"{{{kept_on}}}", f"{{{source_on}}}"
 
 
 def _risk_words() -> ColumnElement[Any]:

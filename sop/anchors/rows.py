@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Select, Text, cast, func, literal, null, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Date,
+    DateTime,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 Anchors = Select[tuple[int, int | None, date, datetime | None, str]]
@@ -44,3 +56,11 @@ def yuan(fen: Any) -> ColumnElement[Any]:
 def array(values: Sequence[Any], kind: Any) -> ColumnElement[Any]:
     """A list as one parameter: the statement's text stays the same however long the window is."""
     return literal(list(values), ARRAY(kind))
+
+
+def written(dates: str) -> ColumnElement[Any]:
+    """A list of dates that is written out already, `{2026-11-21,…}`: long ones are slow to write.
+
+    The 15,000 dates of a year's anniversaries take the driver 30 ms each time, PostgreSQL 3 ms.
+    """
+    return cast(literal(dates, Text), ARRAY(Date))

@@ -12,6 +12,7 @@ from bot.errors import UserError
 from sop import enrollment, versions, why
 from sop.explain import explain
 from sop.models import Touch
+from tests.fixtures_db import counting
 from tests.sop import facts
 from tests.sop.plans import TODAY, days_ago, night, publish, sop_id, spec, step, tasks
 
@@ -62,7 +63,7 @@ def test_each_absence_has_its_reason(session, make):
     versions.retire(session, sop_id(session, "停用"), at(TODAY, 1))
     versions.pause(session, sop_id(session, "暂停"), True)
     found = reasons(session, contact)
-    assert found["售后"] == ["近一年没有：消费"]
+    assert found["售后"] == ["近一年没有发生：消费"]
     assert found["高值"] == ["条件不满足：累计消费不少于 5 万元，现在是 0 元"]
     assert found["长线"] == [
         "11月19日 加为好友，已入组，下一步「早安」在 11月26日（07:00 在免打扰时段，顺延到09:00）"
@@ -91,7 +92,7 @@ def test_a_withdrawn_customer_is_told_when_and_why(session, make):
     night(session)
     assert reasons(session, contact)["唤醒"] == [
         "11月12日 入组，已退出：不再符合触发条件：进入沉睡阶段",
-        "近一年没有：进入沉睡阶段",
+        "近一年没有发生：进入沉睡阶段",
     ]
 
 
@@ -156,7 +157,7 @@ def test_the_day_that_comes_next_stands_before_later_ones(session, make):
     assert found == [
         (["2024年12月1日 入会，入会周年是 12月1日，还有 10 天"], {"周年"}),
         (["12月30日 生日，还有 39 天"], {"一", "二"}),
-        (["近一年没有：消费"], {"售后"}),
+        (["近一年没有发生：消费"], {"售后"}),
     ]
 
 
@@ -259,3 +260,28 @@ def test_a_moved_step_and_a_tier_without_contact_are_explained(session, make):
     assert reasons(session, silent)["新客"] == [
         "11月21日 加为好友，已入组，「回访」按方式不联系（按客户等级：S 不联系，其他 电话）"
     ]
+
+
+def test_more_sops_with_the_same_trigger_take_no_more_statements(session, make):
+    contact = make.contact(make.guide(), followed_on=days_ago(400))
+
+    def statements():
+        with counting(session.get_bind()) as counted:
+            explain(session, contact.id, TODAY)
+        return len(counted.texts)
+
+    publish(session, spec("购买周年", {"kind": "purchase_anniversary"}))
+    publish(session, spec("七夕", {"kind": "date", "on": "2027-08-08"}))
+    before = statements()
+    for number in range(5):
+        publish(session, spec(f"购买周年{number}", {"kind": "purchase_anniversary"}))
+        publish(session, spec(f"七夕{number}", {"kind": "date", "on": "2027-08-08"}))
+    assert statements() == before
+
+
+def test_an_anniversary_later_than_anybody_can_have_is_nobodys(session, make):
+    contact = make.contact(make.guide(), followed_on=days_ago(400))
+    make.purchase(contact, on=TODAY.replace(year=TODAY.year - 1))
+    publish(session, spec("半世纪", {"kind": "purchase_anniversary", "years": [50]}))
+    (said,) = reasons(session, contact)["半世纪"]
+    assert said.startswith("近一年没有发生：购买满周年")

@@ -41,6 +41,7 @@ def test_a_plan_is_written_previewed_published_and_listed(bot, session, make, pa
     page.click("#publish")
     dialog = page.locator("#publish-dialog")
     expect(dialog).to_contain_text("现在入组 3 位客户", timeout=30_000)
+    expect(dialog.locator(".reach")).to_have_count(1)
     assert session.scalar(select(func.count()).select_from(Enrollment)) == 0
     page.click("#publish-go")
     page.wait_for_url("**/console/sops/*?did=live")

@@ -12,7 +12,7 @@ from tests.sop.facts import coupon_template, template
 from tests.sop.plans import publish, spec, step
 
 TIERED = {"by": "tier", "S": "chat", "B": "none", "else": ["template_message", "sms"]}
-SAID = "按客户等级：S 私聊，B 不联系，其他 公众号消息，不行再短信"
+SAID = "按客户等级：S 私聊，B 不联系，其他 公众号消息，联系不上再短信"
 
 
 def drafted(session):

@@ -118,3 +118,16 @@ def test_the_list_takes_as_many_statements_for_many_as_for_one(editor, session, 
         page = editor.page("/console/contacts/?q=王")
     assert few.count == many.count < 8
     assert "只列出前 50 位" in page
+
+
+def test_who_has_no_name_that_can_be_seen_is_called_so_everywhere_and_can_be_opened(
+    editor, bot, session, make
+):
+    guide = make.guide(make.store(), name="张三")
+    for name in ("\u200e", "\u200b \u2060", ""):
+        make.contact(guide, name=name, followed_on=business_day(bot.clock.now()))
+    session.commit()
+    page = editor.page("/console/contacts/")
+    assert page.count('title="未命名客户">未命名客户</a>') == 3
+    for path in ("/console/contacts/1", "/console/contacts/1/explain"):
+        assert "未命名客户" in editor.page(path)

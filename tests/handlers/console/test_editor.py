@@ -12,6 +12,7 @@ from bot.clock import business_day
 from bot.crm.models import AuditEntry, Brand
 from sop.models import Enrollment, Sop, SopVersion, Task, VersionState
 from tests.factories import Make
+from tests.sop import facts
 from tests.sop.facts import coupon_template
 from tests.sop.plans import publish, spec, step
 
@@ -97,7 +98,7 @@ def test_the_words_follow_what_is_typed(editor, people):
         "audience": "累计消费不少于 5 万元",
         "steps": [
             {
-                "way": "按客户等级：S、A 私聊，C 不联系，其他 群发，不行再短信",
+                "way": "按客户等级：S、A 私聊，C 不联系，其他 群发，联系不上再短信",
                 "words": "第 3 天 10:00：S、A 级客户由导购私聊；C 级客户不联系；"
                 "其他客户由导购确认群发，联系不上再发短信。带优惠券「礼券」。",
             },
@@ -170,6 +171,27 @@ def test_the_preview_counts_mass_messages_moments_and_messages_to_groups(editor,
     told = _plainly(editor.send("/console/sops/preview", {"spec": only}).text)
     assert "没有单个客户的任务" in told
     assert "没有客户会触发它" not in told
+
+
+def test_the_preview_says_whom_no_way_reaches_and_does_not_blame_the_trigger(
+    editor, session, people
+):
+    facts.template(session, "短信一", "sms")
+    session.commit()
+    sms = {"day": 1, "kind": "sms", "title": "问候", "template": "短信一"}
+    told = _plainly(editor.send("/console/sops/preview", {"spec": plan(steps=[sms])}).text)
+    assert "联系不上 3 位" in told
+    assert "到日子的客户都联系不上" in told
+    assert "没有客户会触发它" not in told
+    assert "还没有线上版本" in told
+
+
+def test_only_a_second_version_asks_what_becomes_of_those_within(editor, session, people):
+    first = save(editor, plan()).json["sop_id"]
+    assert editor.send(f"/console/sops/{first}/impact", {}).json["is_first"] is True
+    live = publish(session, spec("已上线", FOLLOWED, step("问候"))).sop_id
+    assert save(editor, plan(name="已上线"), sop_id=live).status_code == 200
+    assert editor.send(f"/console/sops/{live}/impact", {}).json["is_first"] is False
 
 
 def test_publishing_touches_exactly_whom_the_dialog_named(bot, editor, session, people):

@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 from tests.factories import Make
 from tests.handlers.h5.conftest import COOKIE
 from tests.handlers.h5.plan import care_plan, state_of, with_tasks
+from tests.legible import pale_words, small_targets
 
 
 @pytest.fixture
@@ -93,3 +94,20 @@ def test_a_guide_copies_skips_puts_off_and_completes(
     assert [task.state for task in states] == ["done", "skipped", "deferred"]
     assert states[0].opened_at is not None
     assert all(task.shown_at is not None for task in states[:2])
+
+
+def test_by_day_and_by_night_every_word_stands_out_and_a_thumb_hits_every_target(
+    page: Page, address: str, enter: Any, make: Make, session: Session
+) -> None:
+    guide = make.guide()
+    care_plan(session, make)
+    first, *_ = with_tasks(session, make, guide, 3)
+    cookie = enter(guide).get_cookie(COOKIE)
+    page.context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": address}])
+    own = f"/h5/contact/{first.contact_id}"
+    for path in ("/h5/today", "/h5/contacts", "/h5/words", own, f"/h5/tasks/{first.id}/skip"):
+        page.goto(address + path)
+        assert small_targets(page) == {}, path
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert pale_words(page) == {}, (path, scheme)

@@ -54,7 +54,7 @@ export function templateInputs(step, catalog, changed, draw) {
       draw();
     }), ...words(fitting.find((one) => one.name === chosen[kind.key])));
   });
-  return node("div", { class: "field" }, node("div", { class: "row" }, picks));
+  return node("div", { class: "field" }, node("div", { class: "row is-top" }, picks));
 }
 
 function words(template) {

@@ -127,7 +127,7 @@ $("save").addEventListener("click", () => busy(async () => {
 }));
 
 $("preview").addEventListener("click", () => busy(async () => {
-  $("drawer-body").replaceChildren(node("p", { class: "waiting" }, "正在用真实数据演算 7 天…"));
+  $("drawer-body").replaceChildren(node("p", { class: "waiting" }, "正在用真实数据演算 7 天，在用的 SOP 多时要等一会儿…"));
   $("drawer").showModal();
   try {
     // The server's own template, escaped there.
