@@ -101,8 +101,13 @@ def lost(lead_id: int) -> Any:
 
 
 def waiting_words(session: Session, guide_id: int) -> str:
-    """「2 条待联系，1 条意向强」 for the head of her list of today; "" when none waits."""
-    return lead_views.waiting(session, [guide_id]).get(guide_id, "")
+    """「2 条待联系，1 条意向强」 for the head of her list of today; "" when she has none."""
+    mine = lead_views.of_guide(session, guide_id)
+    waiting = [view for view in mine if view.state == LeadState.ASSIGNED]
+    if not waiting:
+        return "都联系过了，等结果" if mine else ""
+    hot = sum(view.is_hot for view in waiting)
+    return f"{len(waiting)} 条待联系" + (f"，{hot} 条意向强" if hot else "")
 
 
 def _heat(view: LeadView) -> tuple[bool, bool, int, int]:

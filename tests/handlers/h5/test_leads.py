@@ -79,8 +79,11 @@ def test_the_list_of_today_tells_of_leads_that_wait(
 ) -> None:
     client = enter(guide)
     assert "看线索" not in client.get("/h5/today").text
-    raised(session, make, guide, "李女士")
+    lead_id = raised(session, make, guide, "李女士")
     assert "线索 1 条待联系，1 条意向强" in client.get("/h5/today").text
+    leads.touch(session, lead_id, NOON, guide_id=guide.id)
+    session.commit()
+    assert "线索 都联系过了，等结果" in client.get("/h5/today").text
 
 
 def test_without_a_lead_the_page_says_where_they_come_from(enter: Enter, guide: Any) -> None:
