@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.installation import until, var_dir
@@ -26,11 +28,16 @@ def test_the_web_does_not_go_on_serving_when_its_command_is_ended(var_dir: Path)
         port = free.getsockname()[1]
     given = {"VAR_DIR": str(var_dir), "PORT": str(port)}
     command = subprocess.Popen(
-        [sys.executable, "-m", "app", "web"], cwd=_ROOT, env=os.environ | given
+        [sys.executable, "-m", "app", "web"],
+        cwd=_ROOT,
+        env=os.environ | given,
+        start_new_session=True,
     )
     try:
         until(lambda: _answers(port), 90)
-    finally:
         command.terminate()
-    command.wait(30)
-    until(lambda: not _answers(port), 10)
+        command.wait(30)
+        until(lambda: not _answers(port), 10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
