@@ -265,7 +265,7 @@ def _counted(session: Session, sop_id: int, day: date, asked: int) -> DayPreview
         .join(SopVersion, SopVersion.id == SopStep.version_id)
         .where(SopVersion.sop_id == sop_id, MassSend.planned_on == day, MassSend.contact_count > 0)
     )
-    unreached = session.scalar(
+    lost = session.scalar(
         select(func.count()).where(
             of_sop,
             Task.state == TaskState.EXPIRED,
@@ -284,7 +284,7 @@ def _counted(session: Session, sop_id: int, day: date, asked: int) -> DayPreview
         {row[0] or "": row[1] for row in waiting},
         mass_sends or 0,
         asked,
-        unreached or 0,
+        lost or 0,
     )
 
 
