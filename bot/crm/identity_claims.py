@@ -128,20 +128,17 @@ class Component:
         return {key: id for home in self.homes.values() for key, id in home.numbers.items()}
 
     def persons(self, told: Sequence[Claim] = (), new: Iterable[Key] = ()) -> dict[Key, Person]:
-        """Who is who once `told` is told, too; of `new` numbers nothing is known besides."""
+        """Who is who once `told` is told, too; where `new` numbers stand means nothing."""
         said = [Claim(BEGINNING, one, other) for one, other in self.ones]
         ids, fresh = self.ids, set(new)
-        home_of = {key: home.contact_id for home in self.homes.values() for key in home.numbers}
-        inside: dict[int, list[Claim]] = {}
-        for claim in (*said, *self.claims):
-            if home_of[claim.one] == home_of[claim.other]:
-                inside.setdefault(home_of[claim.one], []).append(claim)
+        heard = {key for claim in (*said, *self.claims) for key in (claim.one, claim.other)}
+        heard |= self.rules.apart.keys()
         keys: set[Key] = set()
         glued: list[Claim] = []
         for home in self.homes.values():
             own = {*home.numbers, *(key for key in home.shown if key not in ids)}
             keys |= own
-            glued += bonds(own - fresh, inside.get(home.contact_id, ()))
+            glued += bonds(own - fresh, heard)
         every = earliest([*self.claims, *told]).values()
         return partition(self.rules, keys, said, every, glued)
 

@@ -115,15 +115,14 @@ def earliest(claims: Iterable[Claim]) -> dict[tuple[Key, Key], Claim]:
     return found
 
 
-def bonds(keys: Iterable[Key], claims: Iterable[Claim]) -> list[Claim]:
-    """What holds the numbers of one contact together that no claim of two of them holds.
+def bonds(keys: Iterable[Key], heard: AbstractSet[Key]) -> list[Claim]:
+    """What holds those numbers of one contact that are not `heard` of: no claim, no ruling.
 
     They were written down some other way than by a report; they stay where the strongest number is.
     """
-    told = {key for claim in claims for key in (claim.one, claim.other)}
     standing = set(keys)
-    loose = sorted(standing - told, key=rank)
-    anchor = min(standing & told, key=rank, default=loose[0] if loose else None)
+    loose = sorted(standing - heard, key=rank)
+    anchor = min(standing & heard, key=rank, default=loose[0] if loose else None)
     return [Claim(BEGINNING, anchor, key) for key in loose if anchor and key != anchor]
 
 

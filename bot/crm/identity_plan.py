@@ -179,7 +179,8 @@ def _standing(plan: Plan, inside: Sequence[Claim]) -> dict[Key, Person]:
         person.keys = set(home.numbers)
         person.contacts = {home.contact_id: home.external_userid}
         claims = held.get(home.contact_id, [])
-        person.claims = [*claims, *bonds(home.keys, claims)]
+        heard = {key for claim in claims for key in (claim.one, claim.other)}
+        person.claims = [*claims, *bonds(home.keys, heard)]
         at[home.contact_id] = person
         persons |= dict.fromkeys(home.numbers, person)
     for key, contact_ids in plan.places.items():

@@ -21,6 +21,9 @@ _TOLD = text(
 )
 _FORGET = text(
     """
+    WITH lines AS (
+        DELETE FROM timeline_entry WHERE dedupe_key = ANY(:lines)
+    )
     DELETE FROM opt_out
     WHERE contact_id = ANY(:ids) AND source = 'event' AND event_key LIKE 'event:%'
     """
@@ -55,11 +58,17 @@ def part(session: Session, contact_ids: Iterable[int]) -> None:
     told = session.execute(_TOLD, ids).all()
     if not told:
         return
-    session.execute(_FORGET, ids)
     sayings = []
     for row in told:
         key = _key(row.source, row.event_id)
         sayings += _sayings(row.contact_id, read(row.body), row.occurred_at, key)
+    elsewhere = [
+        opt_outs.story_key(id, saying.channel, saying.event_key)
+        for saying in sayings
+        for id in ids["ids"]
+        if id != saying.contact_id
+    ]
+    session.execute(_FORGET, ids | {"lines": elsewhere})
     opt_outs.hear(session, sayings)
 
 
