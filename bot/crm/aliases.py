@@ -40,6 +40,13 @@ _SAME = text(
     SELECT number, min(other COLLATE "C") FROM reached GROUP BY number HAVING count(*) > 1
     """
 )
+_CONTACTS = text(
+    f"""
+    {_REACHED}
+    SELECT r.number, i.contact_id FROM reached r
+    JOIN contact_identity i ON i.kind = 'member_no' AND i.value = r.other
+    """
+)
 _EDGES = text(
     f"""
     {_REACHED}
@@ -71,6 +78,14 @@ def same(session: Session, numbers: Iterable[str]) -> dict[str, str]:
     """For each number with aliases one that stands for all of them, equal for equal people."""
     wanted = sorted(set(numbers))
     return dict(session.execute(_SAME, {"numbers": wanted}).all()) if wanted else {}
+
+
+def contacts(session: Session, numbers: Iterable[str]) -> dict[str, set[int]]:
+    """For each number the contacts that bear it or one that it is the same as."""
+    found: dict[str, set[int]] = {}
+    for number, contact_id in session.execute(_CONTACTS, {"numbers": sorted(set(numbers))}):
+        found.setdefault(number, set()).add(contact_id)
+    return found
 
 
 def leads_to(session: Session, numbers: Iterable[str]) -> dict[str, set[str]]:

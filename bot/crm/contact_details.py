@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -20,6 +20,7 @@ from bot.wecom.details import ContactDetail
 # A relation younger than this may not be in WeCom's lists yet.
 _SETTLED = timedelta(seconds=2)
 _TEXT_LIMIT = 500
+_SOURCE = "wecom"
 
 _DESCRIBE = text(
     """
@@ -92,7 +93,7 @@ def apply_details(
         _end_missing(session, known, at)
     session.execute(_DESCRIBE, {"rows": json.dumps(_people(known)), "at": at})
     session.execute(_REMARK, {"rows": json.dumps(_remarks(known))})
-    _join(session, known, secret_key)
+    _join(session, known, at, secret_key)
     if secret_key is None:
         waiting = {d.external_userid for d in known if any(f.remark_mobiles for f in d.follows)}
         roster.nudge(session, {contacts[one]: at for one in waiting})
@@ -166,7 +167,9 @@ def storable(words: str) -> str:
     return clean[:_TEXT_LIMIT]
 
 
-def _join(session: Session, details: Sequence[ContactDetail], secret_key: str | None) -> None:
+def _join(
+    session: Session, details: Sequence[ContactDetail], at: datetime, secret_key: str | None
+) -> None:
     """Join what POS and mall know of the same people: by unionid, by mobiles in remarks."""
     people: dict[str, dict[identity.Key, None]] = {}
     for detail in details:
@@ -179,7 +182,11 @@ def _join(session: Session, details: Sequence[ContactDetail], secret_key: str | 
                 index = _index(mobile, secret_key or "")
                 if index:
                     keys[IdentityKind.MOBILE.value, index] = None
-    joined = [list(keys) for keys in people.values() if len(keys) > 1]
+    joined = [
+        identity.Told(tuple(keys), (at.astimezone(UTC), external_userid, _SOURCE))
+        for external_userid, keys in people.items()
+        if len(keys) > 1
+    ]
     identity.resolve_many(session, joined)
 
 

@@ -4,28 +4,30 @@ People whom nobody knows yet become contacts without an external_userid. When tw
 be one person they are merged (`bot.crm.merging`); two different external_userids, unionids or
 member numbers never are, because a mobile number may be a family's; two member numbers are one
 where somebody said so (`bot.crm.aliases`). Two whom a person has parted (`bot.crm.unmerging`) are
-two whatever tills say afterwards, until a person says that they are one.
+two whatever tills say afterwards, until a person says that they are one. A number that two of them
+claim is hers with whom it was said first, whenever that is heard (`bot.crm.identity_partition`).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from bot.crm import aliases, identity_rows, merging, mobiles
+from bot.crm import identity_claims, identity_moves, identity_plan, identity_rows, merging, mobiles
 from bot.crm.event_fields import short_text, shown
-from bot.crm.identity_rows import STRENGTH, Key
+from bot.crm.identity_claims import Component
+from bot.crm.identity_partition import STRENGTH, Key
+from bot.crm.identity_plan import Plan, Told
 from bot.crm.models import Contact, IdentityKind
 from bot.errors import DaogouError, UserError
 
-__all__ = ["STRENGTH", "Key", "Resolved", "find", "keys_of", "resolve", "resolve_many"]
+__all__ = ["STRENGTH", "Key", "Resolved", "Told", "find", "keys_of", "resolve_many"]
 
-_EXCLUSIVE = (IdentityKind.EXTERNAL_USERID, IdentityKind.UNIONID, IdentityKind.MEMBER_NO)
-# Each pass either ends or creates what another transaction was quicker to create.
+# Each pass either ends or finds that another transaction was quicker.
 _MOST_PASSES = 8
 
 
@@ -38,54 +40,18 @@ class Resolved:
     clashes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Group:
-    """Numbers and contacts that are one person."""
+@dataclass(frozen=True)
+class _Born:
+    """What a pass wrote down: identities, where they stand, and the contacts that were new."""
 
-    keys: set[Key] = field(default_factory=set)
-    contacts: dict[int, str | None] = field(default_factory=dict)
-    #: Contacts that a person said are somebody else.
-    parted: set[int] = field(default_factory=set)
-    exclusive: dict[str, set[str]] = field(
-        default_factory=lambda: {kind.value: set() for kind in _EXCLUSIVE}
-    )
-
-    def agrees_with(self, other: _Group) -> bool:
-        return self.parted.isdisjoint(other.contacts) and all(
-            len(self.exclusive[k] | other.exclusive[k]) <= 1 for k in self.exclusive
-        )
-
-    def absorb(self, other: _Group) -> None:
-        self.keys |= other.keys
-        self.contacts |= other.contacts
-        self.parted |= other.parted
-        for kind, values in other.exclusive.items():
-            self.exclusive[kind] |= values
+    ids: Mapping[Key, int]
+    places: Mapping[Key, int]
+    contact_ids: Sequence[int]
 
     @property
-    def kept(self) -> int | None:
-        """The contact that stays: the one WeCom knows, else the oldest."""
-        return min(self.contacts, key=lambda c: (self.contacts[c] is None, c), default=None)
-
-    @property
-    def missing_external_userid(self) -> str | None:
-        """An external_userid no contact bears yet."""
-        borne = set(self.contacts.values())
-        return next((v for v in self.exclusive["external_userid"] if v not in borne), None)
-
-
-@dataclass
-class _Plan:
-    groups: dict[Key, _Group]
-    identity_ids: dict[Key, int]
-    clashes: list[tuple[str, ...]]
-    #: Identity -> the contact it stands with.
-    homes: dict[int, int]
-    #: Identities that stand with a contact which was merged away -> where it went.
-    strays: dict[int, int]
-
-    def distinct(self) -> list[_Group]:
-        return list({id(group): group for group in self.groups.values()}.values())
+    def is_whole(self) -> bool:
+        """Whether nobody else wrote one of them at the same moment."""
+        return len(self.ids) == len(self.places)
 
 
 def keys_of(who: Mapping[str, Any], *, source: str, secret_key: str) -> tuple[Key, ...]:
@@ -108,11 +74,6 @@ def keys_of(who: Mapping[str, Any], *, source: str, secret_key: str) -> tuple[Ke
     return tuple(keys)
 
 
-def resolve(session: Session, who: Mapping[str, Any], *, source: str, secret_key: str) -> Resolved:
-    """The contact of one `who`; makes one, or merges two, where the numbers say so."""
-    return resolve_many(session, [keys_of(who, source=source, secret_key=secret_key)])[0]
-
-
 def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
     """A contact by whatever number a person types: any identity, or our own id."""
     wanted = shown(wanted).strip()
@@ -121,7 +82,7 @@ def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
         index = mobiles.mobile_index(mobiles.normalize(wanted), secret_key)
         keys.append((IdentityKind.MOBILE.value, index))
     found = identity_rows.read(session, keys)
-    rows = {(row["kind"], row["value"]): row["contact_id"] for row in found}
+    rows = {(row["kind"], row["value"]): row["id"] for row in found}
     for key in sorted(rows, key=lambda key: STRENGTH.index(key[0])):
         return session.get(Contact, rows[key])
     own = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 18 else 0
@@ -131,103 +92,98 @@ def find(session: Session, wanted: str, *, secret_key: str) -> Contact | None:
     return contact
 
 
-def resolve_many(session: Session, people: Sequence[Sequence[Key]]) -> list[Resolved]:
-    """The contacts of many people, each given as its keys, strongest first.
+def resolve_many(session: Session, people: Sequence[Told]) -> list[Resolved]:
+    """The contacts of many people, each given as what one report says of her.
 
     A constant number of statements whatever the number of people. On return the rows of all these
-    contacts are locked until the end of the transaction.
+    contacts are locked until the end of the transaction. A report that needs its member number,
+    where that is somebody else's, leaves no trace and names it in `clashes`.
     """
     if not people:
         return []
     for _ in range(_MOST_PASSES):
-        plan = _plan(session, people)
-        if _create(session, plan):
+        plan = identity_plan.draw(session, people)
+        if plan.strays:
+            _fetch(session, plan, people)
             continue
-        kept = {group.kept or 0 for group in plan.distinct()}
-        gone = {c: group.kept or 0 for group in plan.distinct() for c in group.contacts}
-        if not identity_rows.lock(session, kept | set(gone)):
-            continue
-        if identity_rows.are_given_away(session, plan.homes):
-            continue
-        identity_rows.fetch(session, plan.strays)
-        merging.merge(session, [(k, g) for g, k in gone.items() if g != k], reason="identity")
-        return [
-            Resolved(plan.groups[keys[0]].kept or 0, plan.identity_ids[keys[0]], clashes)
-            for keys, clashes in zip(people, plan.clashes, strict=True)
-        ]
+        born = _create(session, plan)
+        if born.is_whole:
+            plan.ids |= born.ids
+            # Read when everybody has a row, so that a component holds the new ones, too.
+            whole = _component(session, plan) if plan.is_late else None
+            if _hold(session, plan, born, whole, people):
+                places = _settle(session, plan, born, whole, people)
+                return [_resolved(told, plan, places) for told in people]
+        identity_rows.scatter(session, born.ids, born.contact_ids)
     raise DaogouError("identities kept changing while they were being resolved")
 
 
-def _plan(session: Session, people: Sequence[Sequence[Key]]) -> _Plan:
-    keys = sorted({key for person in people for key in person})
-    groups = {key: _Group({key}) for key in keys}
-    rows = identity_rows.read(session, keys)
-    cards = {value for kind, value in keys if kind == IdentityKind.MEMBER_NO}
-    same = aliases.same(session, cards.union(*(row["member_nos"] for row in rows)))
-    for kind, value in keys:
-        if kind in groups[kind, value].exclusive:
-            is_card = kind == IdentityKind.MEMBER_NO
-            groups[kind, value].exclusive[kind].add(same.get(value, value) if is_card else value)
-    identity_ids: dict[Key, int] = {}
-    of_contact: dict[int, Key] = {}
-    for row in rows:
-        key = (row["kind"], row["value"])
-        if row["identity_id"] is not None:
-            identity_ids[key] = row["identity_id"]
-        group = groups[key]
-        group.contacts[row["contact_id"]] = row["external_userid"]
-        group.parted |= set(row["parted"])
-        group.exclusive["external_userid"] |= {row["external_userid"]} - {None}
-        group.exclusive["unionid"] |= set(row["unionids"])
-        group.exclusive["member_no"] |= {same.get(card, card) for card in row["member_nos"]}
-        _unite(groups, groups[of_contact.setdefault(row["contact_id"], key)], group)
-    clashes = [_join(groups, person) for person in people]
-    known = [row for row in rows if row["identity_id"] is not None]
-    homes = {row["identity_id"]: row["home_id"] for row in known}
-    strays = {r["identity_id"]: r["contact_id"] for r in known if r["home_id"] != r["contact_id"]}
-    return _Plan(groups, identity_ids, clashes, homes, strays)
+def _fetch(session: Session, plan: Plan, people: Sequence[Told]) -> None:
+    """Bring numbers that were left with a merged contact to where it went."""
+    if _hold(session, plan, _Born({}, {}, ()), None, people):
+        identity_rows.fetch(session, {id: to for id, (_, to) in plan.strays.items()})
 
 
-def _join(groups: dict[Key, _Group], person: Sequence[Key]) -> tuple[str, ...]:
-    """Unite what one event says belongs together; the kinds that contradict stay apart."""
-    clashes = []
-    for key in person[1:]:
-        mine, other = groups[person[0]], groups[key]
-        if mine is other:
-            continue
-        if mine.agrees_with(other):
-            _unite(groups, mine, other)
-        else:
-            clashes.append(key[0])
-    return tuple(clashes)
-
-
-def _unite(groups: dict[Key, _Group], mine: _Group, other: _Group) -> None:
-    if mine is not other:
-        mine.absorb(other)
-        for key in other.keys:
-            groups[key] = mine
-
-
-def _create(session: Session, plan: _Plan) -> bool:
-    """Write the contacts and identities that are missing; True when anything was."""
-    missing = [k for k in plan.groups if k not in plan.identity_ids]
-    if not missing:
-        return False
-    newborn = [g for g in plan.distinct() if g.kept is None or g.missing_external_userid]
+def _create(session: Session, plan: Plan) -> _Born:
+    """Write the contacts and identities that are missing."""
+    if not plan.missing:
+        return _Born({}, {}, ())
+    newborn = [p for p in plan.distinct() if p.kept is None or p.missing_external_userid]
     ids = identity_rows.new_contact_ids(session, len(newborn))
-    home = {id(group): new_id for group, new_id in zip(newborn, ids, strict=True)}
     contacts = [
-        {"id": home[id(group)], "external_userid": group.missing_external_userid}
-        for group in newborn
+        {"id": new_id, "external_userid": person.missing_external_userid}
+        for person, new_id in zip(newborn, ids, strict=True)
     ]
-    identities = [
-        {
-            "kind": k,
-            "value": v,
-            "contact_id": home.get(id(plan.groups[k, v]), plan.groups[k, v].kept),
-        }
-        for k, v in missing
-    ]
-    identity_rows.write(session, contacts, identities)
-    return True
+    for person, new_id in zip(newborn, ids, strict=True):
+        person.contacts[new_id] = person.missing_external_userid
+    # What is known of the person already stays where it stands until the contacts are locked.
+    home = {id(person): new_id for person, new_id in zip(newborn, ids, strict=True)}
+    places = {
+        key: home.get(id(plan.persons[key]), plan.persons[key].kept or 0) for key in plan.missing
+    }
+    rows = [{"kind": k, "value": v, "contact_id": to} for (k, v), to in sorted(places.items())]
+    return _Born(identity_rows.write(session, contacts, rows), places, ids)
+
+
+def _component(session: Session, plan: Plan) -> Component:
+    return identity_claims.component(session, plan.ids.values())
+
+
+def _hold(
+    session: Session, plan: Plan, born: _Born, whole: Component | None, people: Sequence[Told]
+) -> bool:
+    """Lock every contact of the plan; False when something is no longer as the plan says."""
+    wanted = {contact_id for person in plan.distinct() for contact_id in person.contacts}
+    if not identity_rows.lock(session, wanted.union(whole.homes if whole else ())):
+        return False
+    if whole is not None:
+        return _component(session, plan) == whole
+    homes = {id: set(home.numbers.values()) for id, home in plan.homes.items()}
+    for key, identity_id in born.ids.items():
+        homes.setdefault(born.places[key], set()).add(identity_id)
+    strays = {id: standing for id, (standing, _) in plan.strays.items()}
+    if identity_rows.has_changed(session, homes, strays):
+        return False
+    if not plan.has_clashes:
+        return True
+    return identity_plan.same_cards(session, plan.homes.values(), people) == plan.rules.same
+
+
+def _settle(
+    session: Session, plan: Plan, born: _Born, whole: Component | None, people: Sequence[Told]
+) -> dict[Key, int]:
+    """Make it so; returns the contact of every number of the batch."""
+    if whole is None:
+        gone = [(p.kept or 0, c) for p in plan.distinct() for c in p.contacts if c != p.kept]
+        merging.merge(session, gone, reason="identity")
+        identity_claims.write(session, identity_plan.claims_of(plan, people), plan.ids)
+        return {key: plan.persons[key].kept or 0 for key in plan.places}
+    persons = identity_plan.decide(plan, whole, born.ids, people)
+    identity_claims.write(session, identity_plan.claims_of(plan, people), plan.ids)
+    return identity_moves.apply(session, whole, persons)
+
+
+def _resolved(told: Told, plan: Plan, places: Mapping[Key, int]) -> Resolved:
+    first, *others = told.keys
+    clashes = tuple(key[0] for key in others if places[key] != places[first])
+    return Resolved(places[first], plan.ids[first], clashes)

@@ -9,17 +9,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bot.crm.identity_partition import STRENGTH, Key
 from bot.crm.models import IdentityKind
 
-#: (kind, value); a mobile's value is its blind index.
-Key = tuple[str, str]
-
-#: Strongest first: when the numbers of one event disagree, the event belongs to the first.
-STRENGTH = tuple(kind.value for kind in IdentityKind)
-
-# What was parted may have been merged with others since, so both are followed to where they are.
-# A kind nobody had when the table was last measured looks cheaper to read whole than the numbers of
-# one contact; after an import it is not: `|| ''` leaves the planner the contact's index only.
 _READ = text(
     """
     WITH wanted AS (
@@ -35,36 +27,33 @@ _READ = text(
         SELECT 'member_no', m.member_no, NULL, m.contact_id
         FROM member m WHERE m.member_no = ANY(:member_nos)
     )
-    SELECT f.kind, f.value, f.identity_id, g.id AS home_id, c.id AS contact_id,
-           c.external_userid,
-           ARRAY(SELECT i.value FROM contact_identity i
-                 WHERE i.contact_id = c.id AND i.kind || '' = 'unionid') AS unionids,
-           ARRAY(SELECT i.value FROM contact_identity i
-                 WHERE i.contact_id = c.id AND i.kind || '' = 'member_no'
-                 UNION SELECT m.member_no FROM member m
-                 WHERE m.contact_id = c.id AND m.member_no IS NOT NULL) AS member_nos,
-           ARRAY(SELECT COALESCE(o.merged_into_id, o.id)
-                 FROM (SELECT c.id UNION ALL
-                       SELECT m.id FROM contact m WHERE m.merged_into_id = c.id) AS hers (id)
-                 CROSS JOIN LATERAL (
-                     SELECT gone_contact_id AS id FROM contact_merge
-                     WHERE kept_contact_id = hers.id AND undone_at IS NOT NULL
-                     UNION ALL SELECT kept_contact_id FROM contact_merge
-                     WHERE gone_contact_id = hers.id AND undone_at IS NOT NULL) AS t
-                 JOIN contact o ON o.id = t.id) AS parted
+    SELECT f.kind, f.value, f.identity_id, g.id AS home_id, c.id, c.external_userid,
+           (SELECT m.member_no FROM member m WHERE m.contact_id = c.id) AS member_no,
+           (SELECT jsonb_agg(jsonb_build_array(i.id, i.kind, i.value) ORDER BY i.id)
+            FROM contact_identity i WHERE i.contact_id = c.id) AS numbers,
+           (SELECT jsonb_agg(jsonb_build_array(i.kind, i.value, o.kind, o.value))
+            FROM contact_identity i
+            JOIN identity_ruling r ON r.one_id = i.id AND NOT r.is_one
+            JOIN contact_identity o ON o.id = r.other_id
+            WHERE i.contact_id = c.id) AS apart
     FROM found f
     JOIN contact g ON g.id = f.contact_id
     JOIN contact c ON c.id = COALESCE(g.merged_into_id, g.id)
     ORDER BY f.identity_id NULLS LAST
     """
 )
-# Whoever undid a merge while we waited for the lock has given numbers back.
-_GIVEN_AWAY = text(
+# Whoever had the contact before us may have given it numbers or taken some away.
+_HAS_CHANGED = text(
     """
     SELECT EXISTS (
         SELECT FROM contact_identity i
-        JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (id bigint, home_id bigint) USING (id)
-        WHERE i.contact_id <> r.home_id)
+        JOIN jsonb_to_recordset(CAST(:strays AS jsonb)) AS r (id bigint, home_id bigint) USING (id)
+        WHERE i.contact_id <> r.home_id
+    ) OR EXISTS (
+        SELECT FROM jsonb_to_recordset(CAST(:homes AS jsonb)) AS r (id bigint, numbers jsonb)
+        WHERE r.numbers <> (
+            SELECT COALESCE(jsonb_agg(i.id ORDER BY i.id), '[]')
+            FROM contact_identity i WHERE i.contact_id = r.id))
     """
 )
 # A number written down for a contact that was merged away in the same moment follows it.
@@ -96,6 +85,7 @@ _INSERT_IDENTITIES = text(
     JOIN contact c ON c.id = r.contact_id
     ORDER BY r.kind, r.value
     ON CONFLICT (kind, value) DO NOTHING
+    RETURNING kind, value, id
     """
 )
 _DROP_ORPHANS = text(
@@ -129,17 +119,41 @@ def new_contact_ids(session: Session, n: int) -> list[int]:
     return list(session.scalars(_NEW_IDS, {"n": n})) if n else []
 
 
+def write_contacts(session: Session, ids: Sequence[int]) -> None:
+    """Write contacts whom WeCom does not know, under ids of `new_contact_ids`."""
+    if ids:
+        contacts = [{"id": id, "external_userid": None} for id in ids]
+        session.execute(_INSERT_CONTACTS, {"rows": json.dumps(contacts)})
+
+
 def write(
     session: Session,
     contacts: Sequence[Mapping[str, Any]],
     identities: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write new contacts and identities; what another transaction was quicker with is left out."""
+) -> dict[Key, int]:
+    """Write new contacts and identities; returns the ids of those written.
+
+    What another transaction was quicker with is left out.
+    """
     if contacts:
         session.execute(_INSERT_CONTACTS, {"rows": json.dumps(contacts)})
-    session.execute(_INSERT_IDENTITIES, {"rows": json.dumps(identities)})
-    if contacts:
-        session.execute(_DROP_ORPHANS, {"ids": [row["id"] for row in contacts]})
+    made = session.execute(_INSERT_IDENTITIES, {"rows": json.dumps(identities)})
+    return {(kind, value): id for kind, value, id in made}
+
+
+def scatter(session: Session, born: Mapping[Key, int], contact_ids: Sequence[int]) -> None:
+    """Give each new identity a contact of its own, for what it was written down with has changed.
+
+    An external_userid stays with the contact that bears it. Of `contact_ids`, which were new, the
+    empty ones go.
+    """
+    alone = sorted(id for (kind, _), id in born.items() if kind != IdentityKind.EXTERNAL_USERID)
+    if alone:
+        ids = new_contact_ids(session, len(alone))
+        write_contacts(session, ids)
+        fetch(session, dict(zip(alone, ids, strict=True)))
+    if contact_ids:
+        session.execute(_DROP_ORPHANS, {"ids": list(contact_ids)})
 
 
 def lock(session: Session, contact_ids: Iterable[int]) -> bool:
@@ -148,10 +162,15 @@ def lock(session: Session, contact_ids: Iterable[int]) -> bool:
     return len(session.scalars(_LOCK, {"ids": wanted}).all()) == len(wanted)
 
 
-def are_given_away(session: Session, homes: Mapping[int, int]) -> bool:
-    """Whether one of these identities stands with another contact than `homes` says."""
-    rows = [{"id": one, "home_id": home} for one, home in sorted(homes.items())]
-    return bool(session.scalar(_GIVEN_AWAY, {"rows": json.dumps(rows)}))
+def has_changed(
+    session: Session, homes: Mapping[int, Iterable[int]], strays: Mapping[int, int]
+) -> bool:
+    """Whether a contact no longer has just these identities, or a stray went elsewhere."""
+    given = {
+        "homes": json.dumps([{"id": id, "numbers": sorted(ids)} for id, ids in homes.items()]),
+        "strays": json.dumps([{"id": id, "home_id": home} for id, home in strays.items()]),
+    }
+    return bool(session.scalar(_HAS_CHANGED, given))
 
 
 def fetch(session: Session, strays: Mapping[int, int]) -> None:

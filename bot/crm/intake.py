@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -183,7 +183,7 @@ def _keep(session: Session, facts: Sequence[Fact]) -> tuple[int, list[Rejection]
         if row in wrong:
             refused.append((Rejection(fact.index, fact.event_id, wrong[row]), row))
     new = [(fact, row) for fact, row in new if row not in wrong]
-    found = identity.resolve_many(session, [fact.keys for fact, _ in new])
+    found = identity.resolve_many(session, [_told(fact) for fact, _ in new])
     receipts: list[Receipt] = []
     for (fact, row), who in zip(new, found, strict=True):
         error = _clash(fact, who)
@@ -216,6 +216,11 @@ def _receive(session: Session, facts: Sequence[Fact]) -> list[tuple[Fact, int]]:
         for fact in facts
         if (fact.source, fact.event_id) in ids
     ]
+
+
+def _told(fact: Fact) -> identity.Told:
+    version = (fact.occurred_at.astimezone(UTC), fact.event_id, fact.source)
+    return identity.Told(fact.keys, version, needs_card=fact.kind == "member")
 
 
 def _clash(fact: Fact, who: identity.Resolved) -> str | None:

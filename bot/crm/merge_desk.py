@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from bot.crm import aliases, merging, unmerging
+from bot.crm import aliases, identity_moves, merging, unmerging
+from bot.crm.identity_partition import STRENGTH
 from bot.crm.models import AuditEntry, Contact, ContactIdentity, ContactMerge, IdentityKind
 from bot.errors import UserError
 
@@ -22,6 +23,28 @@ _LINK = text(
     """
     INSERT INTO member_merge (kept_no, gone_no, merged_at, event_id, contact_merge_id)
     VALUES (:kept_no, :gone_no, :at, :event_id, :merge_id)
+    """
+)
+# The strongest number of each stands for the person; nothing parts any two of them any more.
+_RULE_ONE = text(
+    """
+    WITH trail AS (SELECT moved FROM contact_merge WHERE id = :merge_id), side AS (
+        SELECT name, i.id, row_number() OVER (
+            PARTITION BY name ORDER BY array_position(CAST(:strength AS text[]), i.kind), i.id) AS n
+        FROM trail CROSS JOIN (VALUES ('kept_identities'), ('identities')) AS names (name)
+        CROSS JOIN LATERAL jsonb_array_elements_text(
+            COALESCE(NULLIF(moved -> name, 'null'), '[]')) AS listed (id)
+        JOIN contact_identity i ON i.id = CAST(listed.id AS bigint)
+    ), pair AS (
+        SELECT a.id AS one_id, b.id AS other_id, a.n = 1 AND b.n = 1 AS stands
+        FROM side a JOIN side b ON a.name <> b.name
+    ), void AS (
+        DELETE FROM identity_ruling r USING pair p
+        WHERE r.one_id = p.one_id AND r.other_id = p.other_id AND NOT r.is_one AND NOT p.stands
+    )
+    INSERT INTO identity_ruling (one_id, other_id, is_one, merge_id)
+    SELECT one_id, other_id, true, :merge_id FROM pair WHERE stands ORDER BY one_id, other_id
+    ON CONFLICT (one_id, other_id) DO UPDATE SET is_one = true, merge_id = excluded.merge_id
     """
 )
 
@@ -48,6 +71,7 @@ def merge(
     (made,) = merging.merge(session, [(kept.id, gone.id)], reason="by_hand")
     cards = [numbers[id, IdentityKind.MEMBER_NO] for id in (kept.id, gone.id)]
     _link(session, cards, made, at)
+    _rule_one(session, made)
     session.add(
         AuditEntry(
             actor=actor,
@@ -79,6 +103,14 @@ def of(session: Session, contact_id: int) -> list[ContactMerge]:
         ContactMerge.kept_contact_id == contact_id, ContactMerge.gone_contact_id == contact_id
     )
     return list(session.scalars(select(ContactMerge).where(mine).order_by(ContactMerge.id.desc())))
+
+
+def _rule_one(session: Session, made: merging.Merged) -> None:
+    """From now on the two are one, whatever was said before and whatever is told."""
+    session.execute(_RULE_ONE, {"merge_id": made.merge_id, "strength": list(STRENGTH)})
+    moved = session.get_one(ContactMerge, made.merge_id).moved
+    ids = (moved.get("kept_identities") or []) + (moved.get("identities") or [])
+    identity_moves.settle(session, ids)
 
 
 def _numbers(session: Session, ids: Sequence[int]) -> dict[tuple[int, str], list[str]]:

@@ -57,6 +57,8 @@ _MERGE = text(
     INSERT INTO contact_merge (kept_contact_id, gone_contact_id, reason, moved)
     SELECT kept, gone, :reason, jsonb_build_object(
         {_MOVED}, 'member', member, 'kept_member', kept_member,
+        'kept_identities', (
+            SELECT jsonb_agg(i.id ORDER BY i.id) FROM contact_identity i WHERE i.contact_id = kept),
         'opt_outs', (SELECT jsonb_agg(to_jsonb(o)) FROM opt_out o WHERE o.contact_id = gone),
         'kept_opt_outs',
             (SELECT jsonb_agg(to_jsonb(o)) FROM opt_out o WHERE o.contact_id = kept),

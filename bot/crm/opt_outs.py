@@ -240,8 +240,6 @@ def _row(saying: Saying) -> dict[str, Any]:
 def _line(saying: Saying) -> dict[str, Any]:
     verb = "退订了" if saying.is_out else "恢复了"
     said = f"（{SOURCES.get(saying.source, saying.source)}）"
-    # The key may hold anything a sender likes, so the story keeps only its digest.
-    digest = hashlib.sha256(saying.event_key.encode()).hexdigest()[:16]
     return {
         "contact_id": saying.contact_id,
         "guide_id": None,
@@ -249,8 +247,17 @@ def _line(saying: Saying) -> dict[str, Any]:
         "occurred_at": saying.said_at.isoformat(),
         "text": f"客户{verb}{LABELS[saying.channel]}{said}",
         "detail": {"channel": saying.channel, "is_out": saying.is_out},
-        "dedupe_key": f"opt_out:{saying.contact_id}:{saying.channel}:{digest}",
+        "dedupe_key": story_key(saying.contact_id, saying.channel, saying.event_key),
     }
+
+
+def story_key(contact_id: int, channel: str, event_key: str) -> str:
+    """What makes a word one line of a story.
+
+    The key of an event may hold anything a sender likes, so the story keeps only its digest.
+    """
+    digest = hashlib.sha256(event_key.encode()).hexdigest()[:16]
+    return f"opt_out:{contact_id}:{channel}:{digest}"
 
 
 def _folded(words: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from bot.crm import changes, coupons, members, merging
+from bot.crm import changes, coupons, identity_moves, member_shares, members, merging
 from bot.crm.models import ContactMerge
 from bot.errors import UserError
 
@@ -72,16 +71,21 @@ _LATER_MEMBERS = text(
     ORDER BY id
     """
 )
-_REPORTS = text(
+# What was the one's and what was the other's when they were merged is two persons' from now on;
+# whose is what they were told with since, the claims tell.
+_DROP_ONE = text("DELETE FROM identity_ruling WHERE merge_id = :merge_id AND is_one")
+_RULE_TWO = text(
     """
-    SELECT contact_id, kind, occurred_at, event_id, source, body FROM source_event
-    WHERE contact_id = ANY(:ids) AND kind IN ('member', 'points') ORDER BY id
-    """
-)
-_BEARERS = text(
-    """
-    SELECT value, contact_id FROM contact_identity
-    WHERE kind = 'member_no' AND contact_id = ANY(:ids)
+    WITH pair AS (
+        SELECT k.id AS kept, g.id AS gone
+        FROM contact_identity k CROSS JOIN contact_identity g
+        WHERE k.id = ANY(:kept) AND g.id = ANY(:gone) AND k.id <> g.id
+    )
+    INSERT INTO identity_ruling (one_id, other_id, is_one, merge_id)
+    SELECT kept, gone, false, :merge_id FROM pair
+    UNION SELECT gone, kept, false, :merge_id FROM pair
+    ORDER BY 1, 2
+    ON CONFLICT (one_id, other_id) DO UPDATE SET is_one = false, merge_id = excluded.merge_id
     """
 )
 # What was refused while they were one holds for both: nobody is written to against her word.
@@ -159,7 +163,17 @@ def unmerge(session: Session, merge_id: int, *, at: datetime) -> ContactMerge:
     coupons.part_redeemers(session, [kept, gone])
     merging.recount(session, {kept, gone})
     changes.mark(session, (kept, gone))
+    _rule_two(session, trail, moved["identities"])
     return trail
+
+
+def _rule_two(session: Session, trail: ContactMerge, given_back: Sequence[int]) -> None:
+    """From now on the two are two; what only held together by them goes where it belongs."""
+    theirs = trail.moved.get("kept_identities") or []
+    given = {"kept": theirs, "gone": given_back, "merge_id": trail.id}
+    session.execute(_DROP_ONE, {"merge_id": trail.id})
+    session.execute(_RULE_TWO, given)
+    identity_moves.settle(session, [*theirs, *given_back])
 
 
 def _part_members(session: Session, trail: ContactMerge) -> None:
@@ -174,54 +188,11 @@ def _part_members(session: Session, trail: ContactMerge) -> None:
         rows[contact_id] = row | copied
     for other in session.scalars(_LATER_MEMBERS, {"kept": kept, "id": trail.id}):
         rows[kept] = members.fold(rows[kept], other)
-    reports = session.execute(_REPORTS, {"ids": [kept, gone]}).all()
-    owners: dict[tuple[str, ...], int] = {}
-    for report in reports:
-        version = members.version_of(report.occurred_at, report.event_id, report.source)
-        owners[version] = report.contact_id
-        for name, columns in _values(report.kind, report.body).items():
-            members.put(rows[report.contact_id], name, columns, version)
+    told = member_shares.reports(session, [kept, gone])
+    for report in told:
+        for name, columns in report.values.items():
+            members.put(rows[report.contact_id], name, columns, report.version)
     if now is not None:
-        _part_mobile(rows, now, owners, kept)
-    _part_numbers(session, rows)
-    members.drop(session, [kept, gone])
-    members.write(session, [row for row in rows.values() if _has_data(row)])
-
-
-def _values(kind: str, body: Mapping[str, Any]) -> dict[str, members.Row]:
-    if kind == "points":
-        balance = body.get("balance")
-        return {} if balance is None else {"points": {"points": balance}}
-    try:
-        # The number itself was taken out of the event before it was stored.
-        return members.read(body, secret_key="")
-    except UserError:
-        # Kept under rules of an earlier version that were laxer.
-        return {}
-
-
-def _part_mobile(
-    rows: dict[int, members.Row],
-    now: members.Row,
-    owners: Mapping[tuple[str, ...], int],
-    kept: int,
-) -> None:
-    """A mobile that was reported since the merge is found in the row only, sealed."""
-    version = now["field_versions"].get("mobile")
-    if version is not None:
-        owner = owners.get(tuple(version), kept)
-        members.put(rows[owner], "mobile", {"mobile_sealed": now["mobile_sealed"]}, version)
-
-
-def _part_numbers(session: Session, rows: dict[int, members.Row]) -> None:
-    """A member number is shown by the one who bears it."""
-    bearers: dict[str, int] = dict(session.execute(_BEARERS, {"ids": sorted(rows)}).all())
-    for contact_id, row in rows.items():
-        if bearers.get(row.get("member_no") or "", contact_id) != contact_id:
-            row["member_no"] = None
-            row["field_versions"].pop("member_no", None)
-
-
-def _has_data(row: members.Row) -> bool:
-    columns: Sequence[str] = [one for many in members.FIELDS.values() for one in many]
-    return any(row.get(column) not in (None, False) for column in columns)
+        owners = {report.version: report.contact_id for report in told}
+        member_shares.give_mobile(rows, now, owners, kept)
+    member_shares.store(session, rows)

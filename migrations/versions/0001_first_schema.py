@@ -1105,6 +1105,63 @@ def upgrade() -> None:
         op.f("ix_contact_merge_kept_contact_id"), "contact_merge", ["kept_contact_id"], unique=False
     )
     op.create_table(
+        "identity_claim",
+        sa.Column("one_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("other_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("place", sa.SmallInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["one_id"],
+            ["contact_identity.id"],
+            name=op.f("fk_identity_claim_one_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_id"],
+            ["contact_identity.id"],
+            name=op.f("fk_identity_claim_other_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("one_id", "other_id", name=op.f("pk_identity_claim")),
+    )
+    op.create_index(
+        op.f("ix_identity_claim_other_id"), "identity_claim", ["other_id"], unique=False
+    )
+    op.create_table(
+        "identity_ruling",
+        sa.Column("one_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("other_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("is_one", sa.Boolean(), nullable=False),
+        sa.Column("merge_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["one_id"],
+            ["contact_identity.id"],
+            name=op.f("fk_identity_ruling_one_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_id"],
+            ["contact_identity.id"],
+            name=op.f("fk_identity_ruling_other_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["merge_id"],
+            ["contact_merge.id"],
+            name=op.f("fk_identity_ruling_merge_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("one_id", "other_id", name=op.f("pk_identity_ruling")),
+    )
+    op.create_index(
+        op.f("ix_identity_ruling_merge_id"), "identity_ruling", ["merge_id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_identity_ruling_other_id"), "identity_ruling", ["other_id"], unique=False
+    )
+    op.create_table(
         "contact_score",
         sa.Column("contact_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("purchase_count", sa.Integer(), server_default="0", nullable=False),
@@ -2312,6 +2369,11 @@ def downgrade() -> None:
         postgresql_where=sa.text("at_risk_since IS NOT NULL"),
     )
     op.drop_table("contact_score")
+    op.drop_index(op.f("ix_identity_ruling_other_id"), table_name="identity_ruling")
+    op.drop_index(op.f("ix_identity_ruling_merge_id"), table_name="identity_ruling")
+    op.drop_table("identity_ruling")
+    op.drop_index(op.f("ix_identity_claim_other_id"), table_name="identity_claim")
+    op.drop_table("identity_claim")
     op.drop_index(op.f("ix_contact_merge_kept_contact_id"), table_name="contact_merge")
     op.drop_index(op.f("ix_contact_merge_gone_contact_id"), table_name="contact_merge")
     op.drop_table("contact_merge")

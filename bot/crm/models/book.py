@@ -166,6 +166,54 @@ class ContactMerge(Base):
     undone_at: Mapped[datetime | None]
 
 
+class IdentityClaim(Base):
+    """Two numbers that one report named together (同名), by the earliest report that did.
+
+    Who is whom is worked out from all of them: see `bot.crm.identity_partition`. Written once and
+    lowered only, so a pair that is told every day costs nothing.
+    """
+
+    __tablename__ = "identity_claim"
+
+    #: The lower of the two ids.
+    one_id: Mapped[int] = mapped_column(
+        ForeignKey("contact_identity.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    other_id: Mapped[int] = mapped_column(
+        ForeignKey("contact_identity.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    )
+    said_at: Mapped[datetime]
+    event_id: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    #: Which pair of its report it is: the stronger numbers come first.
+    place: Mapped[int] = mapped_column(SmallInteger)
+
+
+class IdentityRuling(Base):
+    """What a person said of two numbers; it stands above all reports. Kept both ways round."""
+
+    __tablename__ = "identity_ruling"
+
+    one_id: Mapped[int] = mapped_column(
+        ForeignKey("contact_identity.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    other_id: Mapped[int] = mapped_column(
+        ForeignKey("contact_identity.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    )
+    #: They are one person, or they are two.
+    is_one: Mapped[bool]
+    #: The merge by which, or by whose undoing, it was said.
+    merge_id: Mapped[int] = mapped_column(
+        ForeignKey("contact_merge.id", ondelete="CASCADE"), index=True
+    )
+
+
 class MemberMerge(Base):
     """Two member numbers of one person: `gone_no` is another name of `kept_no` now.
 
