@@ -114,7 +114,7 @@ def reconcile_group(bot: Bot, delivery: Delivery) -> dict[str, Any] | None:
 
 
 def _reconcile(bot: Bot, delivery: Delivery, chat_type: str) -> dict[str, Any] | None:
-    first, last = _around(bot, delivery)
+    first, last = _around(bot, delivery.not_before)
     listed = bot.gateway.mass_messages(first, last, chat_type=chat_type)
     words = delivery.subject["words"]
     ours = [one for one in listed if not one.creator and one.text == words]
@@ -132,18 +132,9 @@ def _reconcile(bot: Bot, delivery: Delivery, chat_type: str) -> dict[str, Any] |
 
 def reconcile_moment(bot: Bot, delivery: Delivery) -> dict[str, Any] | None:
     """Whether a moment of unknown effect was made; while WeCom may still be making it: wait."""
-    first, last = _around(bot, delivery)
-    words = delivery.subject["words"]
-    ours = [
-        one.moment_id
-        for one in bot.gateway.moments(first, last)
-        if not one.creator and one.text == words
-    ]
-    with bot.sessions() as session:
-        known = posting_sends.known_ids(session, ours)
-    fresh = [one for one in ours if one not in known]
-    if fresh:
-        return {"moment_id": fresh[0]}
+    found = listed_moment(bot, str(delivery.subject["words"]), delivery.not_before)
+    if found is not None:
+        return {"moment_id": found}
     tried_at = delivery.first_tried_at
     real_now = bot.clock.real_now()
     if tried_at is not None and real_now - tried_at < _MOMENT_MADE_BY:
@@ -154,7 +145,19 @@ def reconcile_moment(bot: Bot, delivery: Delivery) -> dict[str, Any] | None:
     return None
 
 
-def _around(bot: Bot, delivery: Delivery) -> tuple[datetime, datetime]:
-    """From before the call to now, in the time of the shop."""
-    first = delivery.not_before - _LOOK_AROUND
+def listed_moment(bot: Bot, words: str, since: datetime) -> str | None:
+    """The moment that WeCom lists with these clipped words and that no posting of ours has."""
+    ours = [
+        one.moment_id
+        for one in bot.gateway.moments(*_around(bot, since))
+        if not one.creator and one.text == words
+    ]
+    with bot.sessions() as session:
+        known = posting_sends.known_ids(session, ours)
+    return next((one for one in ours if one not in known), None)
+
+
+def _around(bot: Bot, since: datetime) -> tuple[datetime, datetime]:
+    """From before a call to now, in the time of the shop."""
+    first = since - _LOOK_AROUND
     return first, min(bot.clock.now() + _LOOK_AROUND, first + _LONGEST_SPAN)

@@ -13,6 +13,8 @@ from functools import partial
 from bot.bot import Bot
 from bot.db import transaction
 from bot.errors import NotConfigured, RateLimited, TokenRejected, WeComError, WeComUnavailable
+from bot.wecom.moments import Job
+from handlers import posting
 from sop import mass_outcomes, posting_sends
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,17 @@ def _made_by_job(bot: Bot, watched: posting_sends.WatchedMoment) -> str | None:
     """The moment that its job has made, once it is done."""
     if watched.jobid is None:
         return None
-    job = bot.gateway.moment_job(watched.jobid)
+    try:
+        job = bot.gateway.moment_job(watched.jobid)
+    except (*_ENDS_THE_RUN, WeComUnavailable, RateLimited):
+        raise
+    except WeComError as error:
+        # A job's number is good for a day only. After a longer silence the words tell the moment.
+        found = posting.listed_moment(bot, watched.words, watched.due_at)
+        if found is None:
+            raise
+        log.info("posting=%d found by its words errcode=%s", watched.id, error.errcode)
+        job = Job(True, found, 0, "", ())
     if not job.is_done:
         return None
     with transaction(bot.sessions) as session:

@@ -61,6 +61,9 @@ class WatchedMoment:
     id: int
     jobid: str | None
     moment_id: str | None
+    #: As WeCom lists them, and when it was asked for.
+    words: str
+    due_at: datetime
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def group_failed(session: Session, delivery: Delivery) -> None:
 def moments_to_watch(session: Session, day: date) -> list[WatchedMoment]:
     """The moments of the last days with guides who have not published."""
     rows = session.execute(
-        select(Posting.id, Posting.jobid, Posting.moment_id).where(
+        select(Posting.id, Posting.jobid, Posting.moment_id, Posting.words, Posting.due_at).where(
             Posting.kind == MOMENT,
             Posting.state == PostingState.CREATED,
             Posting.due_on >= day - timedelta(days=WATCHED_DAYS),
@@ -239,7 +242,10 @@ def moments_to_watch(session: Session, day: date) -> list[WatchedMoment]:
             .exists(),
         )
     )
-    return [WatchedMoment(row.id, row.jobid, row.moment_id) for row in rows]
+    return [
+        WatchedMoment(row.id, row.jobid, row.moment_id, moments.clipped(row.words), row.due_at)
+        for row in rows
+    ]
 
 
 def groups_to_watch(session: Session, day: date) -> list[WatchedGroup]:

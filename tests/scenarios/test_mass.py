@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from bot.errors import WeComUnavailable
 from bot.outbox import Outbox
 from bot.sandbox import actors, knobs, mass_actors
-from handlers import timetable
+from handlers import posting_results, timetable
 from sop import mass_reminders
 from sop.models import MassSend, Posting, PostingGuide, Task, Touch
 from sop.send_board import SendKey
@@ -319,3 +319,15 @@ def test_nothing_of_all_this_is_left_behind_in_the_outbox(world: World) -> None:
     _ask(world)
     found = world.scalars(select(Outbox.state).where(Outbox.kind == "mass_message"))
     assert found == ["done"]
+
+
+def test_a_moment_nobody_asked_about_for_a_day_is_found_by_its_words(world: World) -> None:
+    moment = step(0, "日更", kind="moment", talking_point="日更", at="10:00", if_missed="drop")
+    _load(world, _every_day(moment))
+    _at_ten(world)
+    mass_actors.publish_moment(world.town, "wangfang")
+    world.pass_time(hours=25)
+    assert posting_results.poll(world.bot, world.today()) == 1
+    [one] = world.rows(select(Posting.state, Posting.moment_id).where(Posting.due_on == TODAY + D))
+    assert one[0] == "created"
+    assert one[1] is not None
