@@ -65,19 +65,21 @@ _GUIDES = text(
     LIMIT :chunk
     """
 )
+# Not guide by guide: in the night the tasks are new, and the planner, who knows little of them yet,
+# would read the whole day for each guide.
 _FIRST_TASKS = text(
     """
     SELECT first.guide_id, first.why, first.kind, c.name, s.title
-    FROM unnest(CAST(:guide_ids AS bigint[])) AS of_guide (id)
-    CROSS JOIN LATERAL (
-        SELECT t.guide_id, t.contact_id, t.step_id, t.why, t.kind, t.number
+    FROM (
+        SELECT t.guide_id, t.contact_id, t.step_id, t.why, t.kind, t.number,
+               row_number() OVER (PARTITION BY t.guide_id ORDER BY t.number) AS place
         FROM task AS t
-        WHERE t.guide_id = of_guide.id AND t.planned_on = :day AND t.state = 'open'
+        WHERE t.guide_id = ANY(:guide_ids) AND t.planned_on = :day AND t.state = 'open'
           AND t.carrier = 'guide'
-        ORDER BY t.number LIMIT :rows
     ) AS first
     JOIN contact AS c ON c.id = first.contact_id
     JOIN sop_step AS s ON s.id = first.step_id
+    WHERE first.place <= :rows
     ORDER BY first.guide_id, first.number
     """
 )
