@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from bot.db import transaction
 from bot.errors import UserError
 from content_library import placeholders, talking_points
 from content_library import words as word_rules
-from handlers.h5 import guard
+from handlers.h5 import guard, reasons
 from handlers.web import the_bot
 from sop import lead_views, leads
 from sop.lead_views import LeadView
@@ -29,7 +29,6 @@ bp = Blueprint("leads", __name__, url_prefix="/leads")
 
 #: Reasons of one tap; anything else she writes herself.
 REASONS = ("在别处买了", "预算不合适", "款式不合适", "暂时不考虑", "联系不上", "不是本人")
-_LONGEST_REASON = 200
 #: The scene whose talking points are the words to begin with.
 _SCENE = "线索"
 _MOST_WORDINGS = 6
@@ -89,11 +88,7 @@ def lost_sheet(lead_id: int) -> Any:
 def lost(lead_id: int) -> Any:
     """It came to nothing, with a reason that HQ reads."""
     bot, viewer = the_bot(), guard.viewer()
-    reason = (request.form.get("reason") or request.form.get("own_words") or "").strip()
-    if not reason:
-        raise UserError("请选一个原因，或者写一句", field="own_words")
-    if len(reason) > _LONGEST_REASON or "\0" in reason:
-        raise UserError(f"原因请写在 {_LONGEST_REASON} 个字以内", field="own_words")
+    reason = reasons.told()
     now = bot.clock.now()
     with transaction(bot.sessions) as session:
         view = leads.lose(session, lead_id, reason, now, guide_id=viewer.id)

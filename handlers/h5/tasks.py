@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bot.clock import business_day
 from bot.db import transaction
 from bot.errors import UserError
-from handlers.h5 import guard, spoken, task_cards, today
+from handlers.h5 import guard, reasons, spoken, task_cards, today
 from handlers.web import the_bot
 from sop import tasks
 from sop.tasks import TaskView
@@ -25,7 +25,6 @@ bp = Blueprint("tasks", __name__, url_prefix="/tasks/<int:task_id>")
 
 #: Reasons of one tap; anything else she writes herself.
 REASONS = ("刚联系过", "客户已购买", "客户暂时不方便", "客户没有兴趣", "内容不合适", "资料不对")
-_LONGEST_REASON = 200
 _FURTHEST = timedelta(days=90)
 _SATURDAY = 5
 
@@ -57,11 +56,7 @@ def skip_sheet(task_id: int) -> Any:
 def skip(task_id: int) -> Any:
     """She leaves it out, with a reason that HQ reads."""
     bot, viewer = the_bot(), guard.viewer()
-    reason = (request.form.get("reason") or request.form.get("own_words") or "").strip()
-    if not reason:
-        raise UserError("请选一个原因，或者写一句", field="own_words")
-    if len(reason) > _LONGEST_REASON or "\0" in reason:
-        raise UserError(f"原因请写在 {_LONGEST_REASON} 个字以内", field="own_words")
+    reason = reasons.told()
     now = bot.clock.now()
     with transaction(bot.sessions) as session:
         return _answer(session, tasks.skip(session, task_id, viewer.id, now, reason), now)
